@@ -1,0 +1,1 @@
+//! Nothing here: the targets of this package are named in its manifest.
