@@ -1,1 +1,14 @@
-//! Placeholder.
+//! One `ZooKeeper` server as a pure state machine.
+//!
+//! [`Peer`](peer::Peer) is the hall: the only place that sees all rooms. It is told what happened
+//! ([`Input`](input::Input)), is asked what to do about it ([`Output`](output::Output)) and when to
+//! come back. It reads no clock, opens no socket, touches no file.
+#![no_std]
+
+extern crate alloc;
+
+pub mod config;
+pub mod front;
+pub mod input;
+pub mod limits;
+pub mod output;

@@ -1,0 +1,67 @@
+//! Everything that can happen to a server.
+
+use core::net::SocketAddr;
+
+use zk_proto::{ConnId, SessionId, Zxid, client::ConnectRequest};
+
+use crate::front::FourLetter;
+
+/// One thing that happened. Borrows the bytes it came with: nothing is copied that need not wait.
+#[derive(Debug)]
+pub enum Input<'a> {
+    /// A client sent its connect request. `conn` is new; `remote` is the socket's own peer address.
+    Connect {
+        /// The connection's number, never used before.
+        conn: ConnId,
+        /// Who is at the other end.
+        remote: SocketAddr,
+        /// What the client asks for.
+        request: ConnectRequest<'a>,
+    },
+    /// A connected client sent a request: header and body, without the length.
+    Request {
+        /// On which connection.
+        conn: ConnId,
+        /// The frame.
+        frame: &'a [u8],
+    },
+    /// A connection asked a four-letter question in place of a handshake.
+    FourLetter {
+        /// The connection's number, never used before.
+        conn: ConnId,
+        /// Who is at the other end.
+        remote: SocketAddr,
+        /// The question.
+        question: FourLetter,
+    },
+    /// A connection is gone: the client closed it, it failed, or [`crate::output::Output::Close`] was
+    /// carried out. Comes exactly once for each connection.
+    Closed {
+        /// Which one.
+        conn: ConnId,
+    },
+    /// Everything appended up to and including `zxid` is on stable storage, directory entry included.
+    Synced {
+        /// The last transaction that is safe.
+        zxid: Zxid,
+    },
+    /// The last [`crate::output::Output::SnapshotPart`] (or `SnapshotBegin`) was taken; the next may follow.
+    SnapshotPartTaken,
+    /// The snapshot is complete, verified, and under its final name; or it could not be written, which
+    /// costs nothing but disk space for longer logs.
+    SnapshotDone {
+        /// Whether it may be relied on.
+        is_good: bool,
+    },
+    /// Appending, syncing or renaming failed. Nothing is known about the log's tail any more, so the
+    /// server fences itself: it acknowledges nothing ever after.
+    // reliability.md rule 6, F13, F14
+    StorageFailed,
+    /// The moment named by `next_timeout` has come.
+    Timeout,
+    /// The operator or a test ends a session before its time.
+    ExpireSession {
+        /// Which one.
+        session: SessionId,
+    },
+}

@@ -1,0 +1,45 @@
+//! Every limit of the server, its unit last, and why it is what it is.
+
+/// Requests of one connection that may be under way before the server stops reading from it.
+// reliability.md M35; ZooKeeper: globalOutstandingLimit
+pub const REQUESTS_IN_FLIGHT_MAX: usize = 1_000;
+
+/// Bytes waiting to be sent to one connection before it is closed: a client that never reads must
+/// not hold the server's memory.
+// reliability.md M31, M34
+pub const OUTBOUND_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// Watches one connection may hold before it is closed.
+// reliability.md M30
+pub const WATCHES_PER_CONNECTION_MAX: usize = 200_000;
+
+/// Ephemeral nodes one session may own, so that the transaction that ends it stays within a frame.
+// reliability.md M37, rule 28
+pub const EPHEMERALS_PER_SESSION_MAX: usize = 100_000;
+
+/// Operations in one multi.
+// reliability.md M17
+pub const MULTI_OPS_MAX: usize = 100_000;
+
+/// Connections that have not finished their handshake, all addresses together.
+// reliability.md section 7
+pub const UNAUTHENTICATED_CONNECTIONS_MAX: usize = 512;
+
+/// Connections in total.
+// reliability.md section 7
+pub const CONNECTIONS_MAX: usize = 10_000;
+
+/// Connections from one address unless configured otherwise.
+// ZooKeeper: maxClientCnxns
+pub const CONNECTIONS_PER_ADDRESS_MAX_DEFAULT: usize = 60;
+
+/// How long a connection may take over its handshake, in milliseconds.
+// ZooKeeper: nio.sessionlessCnxnTimeout
+pub const HANDSHAKE_MS_MAX: u64 = 10_000;
+
+/// Identities one connection may collect.
+// reliability.md M38-M40
+pub const IDENTITIES_PER_CONNECTION_MAX: usize = 64;
+
+/// Bytes of one piece of a snapshot: what one turn of the server may spend on it.
+pub const SNAPSHOT_PART_BYTES: usize = 256 * 1024;
