@@ -1,0 +1,109 @@
+//! The command line.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::workload::Workload;
+
+/// Makes load on `ZooKeeper` servers, checks every reply, and tells what it cost.
+#[derive(Debug, Parser)]
+#[command(name = "zk-bench", version)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Runs loads against servers that are already there.
+    Run(RunArguments),
+    /// Serves canned replies at the lowest cost, to measure clients against.
+    NullServer(NullServerArguments),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct RunArguments {
+    /// Servers, as host:port,host:port/chroot.
+    #[arg(long, default_value = "127.0.0.1:2181")]
+    pub(crate) connect: String,
+    /// Loads, one after the other; "all" runs every one.
+    #[arg(long, value_delimiter = ',', default_value = "read")]
+    pub(crate) workload: Vec<String>,
+    /// Sessions (watchers for watch1k, sessions at a time for churn).
+    #[arg(long)]
+    pub(crate) connections: Option<u32>,
+    /// Requests outstanding in each session.
+    #[arg(long)]
+    pub(crate) depth: Option<usize>,
+    /// Bytes of a value.
+    #[arg(long, value_parser = value_bytes)]
+    pub(crate) value_bytes: Option<usize>,
+    /// Nodes that are read and written.
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=9_999_999))]
+    pub(crate) nodes: u32,
+    /// Operations offered each second by rate10k.
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=5_000_000))]
+    pub(crate) rate: u32,
+    /// Length of each load.
+    #[arg(long, default_value_t = 5.0, value_parser = seconds)]
+    pub(crate) seconds: f64,
+    /// Load before counting begins.
+    #[arg(long, default_value_t = 1.0, value_parser = seconds)]
+    pub(crate) warm_up_seconds: f64,
+    /// Process id of a server, for processor time and memory; repeatable.
+    #[arg(long = "server-pid")]
+    pub(crate) server_pids: Vec<u32>,
+    /// Writes the figures to this file.
+    #[arg(long)]
+    pub(crate) json: Option<PathBuf>,
+    /// Leaves the nodes behind for the next load.
+    #[arg(long)]
+    pub(crate) keep: bool,
+    /// Allows servers that are not on loopback.
+    #[arg(long)]
+    pub(crate) allow_remote: bool,
+}
+
+impl RunArguments {
+    /// The loads named.
+    ///
+    /// # Errors
+    /// If one of them is unknown.
+    pub(crate) fn workloads(&self) -> Result<Vec<Workload>, String> {
+        if self.workload.iter().any(|name| name == "all") {
+            return Ok(Workload::ALL.to_vec());
+        }
+        self.workload.iter().map(|name| name.parse()).collect()
+    }
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct NullServerArguments {
+    /// Where to listen; port 0 takes a free one. The address is printed.
+    #[arg(long, default_value = "127.0.0.1:0")]
+    pub(crate) listen: SocketAddr,
+    /// Bytes of the value that every node has.
+    #[arg(long, default_value_t = 1_024, value_parser = value_bytes)]
+    pub(crate) value_bytes: usize,
+}
+
+/// A length of time in seconds, fractions included.
+fn seconds(text: &str) -> Result<f64, String> {
+    let seconds: f64 = text.parse().map_err(|error| format!("{error}"))?;
+    if (0.0..=86_400.0).contains(&seconds) {
+        return Ok(seconds);
+    }
+    Err("must lie between 0 and 86400".to_owned())
+}
+
+/// A size that leaves room for the stamp and stays below `jute.maxbuffer`.
+fn value_bytes(text: &str) -> Result<usize, String> {
+    let bytes: usize = text.parse().map_err(|error| format!("{error}"))?;
+    let allowed = crate::layout::STAMP_BYTES..=1_000_000;
+    if allowed.contains(&bytes) {
+        return Ok(bytes);
+    }
+    Err(format!("must lie between {} and {}", allowed.start(), allowed.end()))
+}
