@@ -2,6 +2,7 @@
 
 use alloc::{boxed::Box, sync::Arc, vec::Vec};
 
+use super::TxnDigest;
 use crate::{
     acl::Acl,
     client::OpCode,
@@ -205,20 +206,19 @@ impl CreateTxn {
         let path = reader.text()?.into();
         let data = reader.buffer()?.map(Into::into);
         let acl = Vec::<Acl>::decode(reader)?.into();
-        let kind = match OpCode::new(kind) {
-            Some(OpCode::CreateContainer) => CreateKind::Container,
-            Some(OpCode::CreateTtl) => {
-                let parent_cversion = Version::decode(reader)?;
-                let kind = CreateKind::Ttl(reader.i64()?);
-                return Ok(Self { path, data, acl, parent_cversion, kind });
+        let (parent_cversion, kind) = match OpCode::new(kind) {
+            Some(OpCode::CreateContainer) => (Version::decode(reader)?, CreateKind::Container),
+            Some(OpCode::CreateTtl) => (Version::decode(reader)?, CreateKind::Ttl(reader.i64()?)),
+            Some(OpCode::Create2) => {
+                let ephemeral = reader.bool()?;
+                (Version::decode(reader)?, CreateKind::Create2 { ephemeral })
             }
-            Some(OpCode::Create2) => CreateKind::Create2 { ephemeral: reader.bool()? },
-            Some(_) | None => CreateKind::Create { ephemeral: reader.bool()? },
-        };
-        // ZooKeeper: CreateTxnV0, written up to 3.3, ends here.
-        let parent_cversion = match reader.rest() {
-            [] => Version::ANY,
-            _ => Version::decode(reader)?,
+            Some(_) | None => {
+                let kind = CreateKind::Create { ephemeral: reader.bool()? };
+                // ZooKeeper: CreateTxnV0, written up to 3.3, ends here.
+                let is_old = reader.rest().is_empty();
+                (if is_old { Version::ANY } else { Version::decode(reader)? }, kind)
+            }
         };
         Ok(Self { path, data, acl, parent_cversion, kind })
     }
@@ -317,20 +317,23 @@ fn parts(reader: &mut Reader<'_>) -> Result<Vec<Txn>, DecodeError> {
 // ZooKeeper: SerializeUtils.deserializeTxn; the digest's version 2 would be a count of two, and the
 // upper half of the digest the length of the first path.
 fn close_session(reader: &mut Reader<'_>) -> Result<Option<Vec<Box<str>>>, DecodeError> {
-    const DIGEST_BYTES: usize = 12;
     if reader.rest().is_empty() {
         return Ok(None);
     }
     let mut attempt = reader.clone();
     match path_list(&mut attempt) {
-        Ok(paths) if matches!(attempt.rest().len(), 0 | DIGEST_BYTES) => {
+        Ok(paths) if matches!(attempt.rest().len(), 0 | TxnDigest::WIRE_BYTES) => {
             *reader = attempt;
             Ok(Some(paths))
         }
-        Ok(_) | Err(_) if reader.rest().len() == DIGEST_BYTES => Ok(None),
+        Ok(_) | Err(_) if is_digest(reader.rest()) => Ok(None),
         Ok(_) => Err(attempt.error(Expected::End, attempt.rest().len())),
         Err(error) => Err(error),
     }
+}
+
+fn is_digest(bytes: &[u8]) -> bool {
+    bytes.len() == TxnDigest::WIRE_BYTES && bytes.starts_with(&TxnDigest::VERSION.to_be_bytes())
 }
 
 fn path_list(reader: &mut Reader<'_>) -> Result<Vec<Box<str>>, DecodeError> {
