@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::compare::Selection;
 use crate::workload::Workload;
 
 /// Makes load on `ZooKeeper` servers, checks every reply, and tells what it cost.
@@ -19,6 +20,8 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Runs loads against servers that are already there.
     Run(RunArguments),
+    /// Measures our server beside Apache's and prints the goals reached.
+    Compare(CompareArguments),
     /// Serves canned replies at the lowest cost, to measure clients against.
     NullServer(NullServerArguments),
 }
@@ -76,6 +79,50 @@ impl RunArguments {
             return Ok(Workload::ALL.to_vec());
         }
         self.workload.iter().map(|name| name.parse()).collect()
+    }
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct CompareArguments {
+    /// Our server program; otherwise the zk-server beside this program.
+    #[arg(long)]
+    pub(crate) server: Option<PathBuf>,
+    /// Directory with the jars of Apache; otherwise that of `ZK_APACHE_39`.
+    #[arg(long)]
+    pub(crate) apache: Option<PathBuf>,
+    /// Rounds; each measures both, the order turns round.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub(crate) rounds: Option<u32>,
+    /// Length of one run.
+    #[arg(long, value_parser = seconds)]
+    pub(crate) seconds: Option<f64>,
+    /// Servers in each ensemble.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=7))]
+    pub(crate) members: u32,
+    /// Only these: names of loads, launch, idle, tree.
+    #[arg(long, value_delimiter = ',')]
+    pub(crate) only: Vec<String>,
+    /// One short round, a smaller tree: shows that it works, not how fast it is.
+    #[arg(long)]
+    pub(crate) quick: bool,
+    /// Fails if a goal is missed; otherwise only a wrong reply does.
+    #[arg(long)]
+    pub(crate) enforce: bool,
+    /// Where the servers keep their data; must be a real disk to mean anything.
+    #[arg(long)]
+    pub(crate) directory: Option<PathBuf>,
+    /// Writes the figures to this file.
+    #[arg(long)]
+    pub(crate) json: Option<PathBuf>,
+}
+
+impl CompareArguments {
+    /// What is to be measured.
+    ///
+    /// # Errors
+    /// If a name is unknown.
+    pub(crate) fn selection(&self) -> Result<Selection, String> {
+        Selection::parse(&self.only)
     }
 }
 

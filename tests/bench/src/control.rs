@@ -14,13 +14,15 @@ pub(crate) const SESSION_TIMEOUT_MS: i32 = 30_000;
 /// Requests under way while many nodes are made or removed.
 const WINDOW: usize = 512;
 /// How long a reply may take before set-up gives up.
-const REPLY_SECONDS_MAX: u64 = 60;
+const REPLY_MAX: Duration = Duration::from_secs(60);
 
 /// A session that waits for its replies.
 #[derive(Debug)]
 pub(crate) struct Control {
     stream: TcpStream,
     next_xid: i32,
+    /// Whether the server may still be waited for.
+    is_sound: bool,
 }
 
 impl Control {
@@ -29,17 +31,35 @@ impl Control {
     /// # Errors
     /// If the server cannot be reached or does not open one.
     pub(crate) fn connect(address: SocketAddr) -> io::Result<Self> {
+        Self::connect_within(address, REPLY_MAX)
+    }
+
+    /// Opens a session; no reply of it may take longer than `reply_max`.
+    ///
+    /// # Errors
+    /// If the server cannot be reached or does not open one.
+    pub(crate) fn connect_within(address: SocketAddr, reply_max: Duration) -> io::Result<Self> {
         let stream = TcpStream::connect(address)?;
         stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(Duration::from_secs(REPLY_SECONDS_MAX)))?;
+        stream.set_read_timeout(Some(reply_max))?;
         open_session(&stream)?;
-        Ok(Self { stream, next_xid: 1 })
+        Ok(Self { stream, next_xid: 1, is_sound: true })
     }
 
     /// Creates a persistent node; one that exists already is left alone.
     pub(crate) fn create(&mut self, path: &str, value: &[u8]) -> io::Result<()> {
         let (code, _) = self.call(op::CREATE, |out| wire::put_create_body(out, path, value))?;
         expect(code, &[code::OK, code::NODE_EXISTS], path)
+    }
+
+    /// Reads the value of a node.
+    pub(crate) fn get(&mut self, path: &str) -> io::Result<Vec<u8>> {
+        let (code, body) = self.call(op::GET_DATA, |out| {
+            wire::put_buffer(out, path.as_bytes());
+            out.push(0);
+        })?;
+        expect(code, &[code::OK], path)?;
+        wire::buffer_at(&body, 0).map(|(value, _)| value.to_vec()).ok_or_else(too_short)
     }
 
     /// Makes the server of this session catch up with everything committed before.
@@ -95,6 +115,18 @@ impl Control {
         })
     }
 
+    /// Creates many nodes with one value, several at a time.
+    pub(crate) fn create_all(
+        &mut self,
+        paths: impl Iterator<Item = String>,
+        value: &[u8],
+    ) -> io::Result<()> {
+        let accepted = [code::OK, code::NODE_EXISTS];
+        self.pipeline(paths, op::CREATE, &accepted, |out, path| {
+            wire::put_create_body(out, path, value);
+        })
+    }
+
     fn pipeline(
         &mut self,
         paths: impl Iterator<Item = String>,
@@ -102,6 +134,7 @@ impl Control {
         accepted: &[i32],
         mut body: impl FnMut(&mut Vec<u8>, &str),
     ) -> io::Result<()> {
+        self.is_sound = false;
         let mut paths = paths.peekable();
         let mut under_way: VecDeque<(i32, String)> = VecDeque::new();
         let mut reader = io::BufReader::with_capacity(64 << 10, self.stream.try_clone()?);
@@ -122,6 +155,7 @@ impl Control {
             let frame = read_frame(&mut reader)?;
             expect(reply_code(&frame, xid)?, accepted, &path)?;
         }
+        self.is_sound = true;
         Ok(())
     }
 
@@ -130,15 +164,20 @@ impl Control {
         self.next_xid += 1;
         let mut out = Vec::new();
         wire::put_request(&mut out, xid, opcode, body);
+        self.is_sound = false;
         (&self.stream).write_all(&out)?;
         let mut frame = read_frame(&mut &self.stream)?;
         let code = reply_code(&frame, xid)?;
+        self.is_sound = true;
         Ok((code, frame.split_off(wire::REPLY_HEADER_BYTES)))
     }
 }
 
 impl Drop for Control {
     fn drop(&mut self) {
+        if !self.is_sound {
+            return;
+        }
         let mut out = Vec::new();
         wire::put_request(&mut out, self.next_xid, op::CLOSE_SESSION, |_| ());
         // The session would expire anyway; closing it is a courtesy to the server.

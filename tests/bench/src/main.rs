@@ -24,6 +24,7 @@ use crate::target::Target;
 
 mod churn;
 mod cli;
+mod compare;
 mod connection;
 mod control;
 mod fanout;
@@ -50,6 +51,7 @@ fn main() -> ExitCode {
         raise_descriptor_limit();
         match cli.command {
             Command::Run(arguments) => run_loads(&arguments),
+            Command::Compare(arguments) => compare::run(&arguments),
             Command::NullServer(arguments) => serve_nothing(&arguments),
         }
     });
@@ -79,10 +81,10 @@ fn run_loads(arguments: &RunArguments) -> io::Result<bool> {
         load.warm_up = Duration::from_secs_f64(arguments.warm_up_seconds);
         load.server_pids.clone_from(&arguments.server_pids);
         load.keeps_nodes = arguments.keep;
-        load.shows_progress = true;
+        load.title = Some(workload.to_string());
         reports.push(load.run()?);
     }
-    println!("{}", report::render(&reports));
+    say(&report::render(&reports));
     if let Some(file) = &arguments.json {
         let loads: Vec<Value> = reports.iter().map(report::Report::to_json).collect();
         let whole = json!({ "connect": target.to_string(), "loads": loads });
@@ -93,9 +95,14 @@ fn run_loads(arguments: &RunArguments) -> io::Result<bool> {
 
 fn serve_nothing(arguments: &NullServerArguments) -> io::Result<bool> {
     let mut server = NullServer::bind(arguments.listen, arguments.value_bytes)?;
-    println!("listening on {}", server.address()?);
+    say(&format!("{}{}", null_server::GREETING, server.address()?));
     server.serve()?;
     Ok(true)
+}
+
+/// Prints a result.
+fn say(text: &str) {
+    println!("{text}");
 }
 
 /// Thousands of sessions need thousands of descriptors; servers started here inherit the limit.

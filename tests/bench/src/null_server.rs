@@ -15,8 +15,10 @@ use crate::stop;
 use crate::wire;
 
 mod answer;
+mod process;
 
 use answer::Answers;
+pub(crate) use process::{GREETING, NullProcess};
 
 const LISTENER: Token = Token(usize::MAX);
 const POLL_MAX: Duration = Duration::from_millis(100);

@@ -32,7 +32,8 @@ pub(crate) struct Load {
     pub(crate) server_pids: Vec<u32>,
     /// Leaves the nodes behind, for the next load on the same server.
     pub(crate) keeps_nodes: bool,
-    pub(crate) shows_progress: bool,
+    /// Shown beside a progress bar; without it there is none.
+    pub(crate) title: Option<String>,
 }
 
 impl Load {
@@ -51,7 +52,7 @@ impl Load {
             duration,
             server_pids: Vec::new(),
             keeps_nodes: true,
-            shows_progress: false,
+            title: None,
         }
     }
 
@@ -60,11 +61,9 @@ impl Load {
     /// # Errors
     /// If the server cannot be reached, all connections are lost, or the user stops it.
     pub(crate) fn run(&self) -> io::Result<Report> {
-        let progress = if self.shows_progress {
-            Progress::new(self.workload.name(), self.warm_up + self.duration)
-        } else {
-            Progress::hidden()
-        };
+        let progress = self.title.as_ref().map_or_else(Progress::hidden, |title| {
+            Progress::new(title, self.warm_up + self.duration)
+        });
         match self.workload {
             Workload::Churn => self.churn(&progress),
             Workload::Idle => self.idle(&progress),

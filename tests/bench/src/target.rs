@@ -38,6 +38,11 @@ impl Target {
         Ok(Self { addresses, chroot: chroot.to_owned() })
     }
 
+    /// A single server.
+    pub(crate) fn of(address: SocketAddr) -> Self {
+        Self { addresses: vec![address], chroot: String::new() }
+    }
+
     /// The server for the connection of this number: they take turns.
     pub(crate) fn address_for(&self, number: u32) -> SocketAddr {
         self.addresses[number as usize % self.addresses.len()]

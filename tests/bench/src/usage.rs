@@ -70,6 +70,11 @@ pub(crate) fn resident_bytes(pids: &[u32]) -> Option<u64> {
         .sum()
 }
 
+/// The machine's load average over one minute, noted beside scenario figures.
+pub(crate) fn load_average() -> Option<f64> {
+    fs::read_to_string("/proc/loadavg").ok()?.split(' ').next()?.parse().ok()
+}
+
 fn between(before: Option<Duration>, after: Option<Duration>) -> Option<Duration> {
     Some(after?.saturating_sub(before?))
 }
