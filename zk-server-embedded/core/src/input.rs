@@ -4,7 +4,7 @@ use core::net::SocketAddr;
 
 use zk_proto::{ConnId, SessionId, Zxid, client::ConnectRequest};
 
-use crate::front::FourLetter;
+use crate::front::{FourLetter, four_letter::Host};
 
 /// One thing that happened. Borrows the bytes it came with: nothing is copied that need not wait.
 #[derive(Debug)]
@@ -33,6 +33,8 @@ pub enum Input<'a> {
         remote: SocketAddr,
         /// The question.
         question: FourLetter,
+        /// What only the shell knows; left at its default where the question does not need it.
+        host: &'a Host,
     },
     /// A connection is gone: the client closed it, it failed, or [`crate::output::Output::Close`] was
     /// carried out. Comes exactly once for each connection.

@@ -7,6 +7,7 @@
 
 extern crate alloc;
 
+pub mod auth;
 pub mod config;
 pub mod front;
 pub mod input;

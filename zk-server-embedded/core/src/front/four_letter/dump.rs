@@ -1,0 +1,121 @@
+//! The word `dump`, and the two that list watches.
+
+use alloc::{collections::BTreeMap, vec::Vec};
+use core::fmt::{self, Write as _};
+
+use zk_proto::{SessionId, WallMillis};
+
+use super::{View, connections::Remote, text::Text};
+
+/// Sessions and connections by the moment they run out, and the nodes that go with the sessions.
+// ZooKeeper: ExpiryQueue.dump, DataTree.dumpEphemerals, NIOServerCnxnFactory.dumpConnections
+pub(super) fn dump(view: &View<'_>, text: &mut Text) -> fmt::Result {
+    writeln!(text, "SessionTracker dump:")?;
+    let sessions = by_expiry(view.sessions.iter().map(|session| (session.expires, session)));
+    writeln!(text, "Session Sets ({})/({}):", sessions.len(), view.sessions.len())?;
+    for (expires, sessions) in &sessions {
+        writeln!(text, "{} expire at {}:", sessions.len(), JavaDate(*expires))?;
+        for session in sessions {
+            writeln!(text, "\t{}", session.session)?;
+        }
+    }
+    writeln!(text, "ephemeral nodes dump:")?;
+    let owners = || view.sessions.iter().filter(|session| !session.ephemerals.is_empty());
+    writeln!(text, "Sessions with Ephemerals ({}):", owners().count())?;
+    for owner in owners() {
+        writeln!(text, "{}:", owner.session)?;
+        for path in &owner.ephemerals {
+            writeln!(text, "\t{path}")?;
+        }
+    }
+    writeln!(text, "Connections dump:")?;
+    let connections = by_expiry(view.connections.iter().map(|each| (each.expires, each)));
+    writeln!(text, "Connections Sets ({})/({}):", connections.len(), view.connections.len())?;
+    for (expires, connections) in &connections {
+        writeln!(text, "{} expire at {}:", connections.len(), JavaDate(*expires))?;
+        for connection in connections {
+            let session = connection.session.map_or(SessionId::NONE, |part| part.session);
+            writeln!(text, "\tip: {} sessionId: {session}", Remote(connection.remote))?;
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn watches_by_path(view: &View<'_>, text: &mut Text) -> fmt::Result {
+    for (path, sessions) in &view.watches {
+        writeln!(text, "{path}")?;
+        for session in sessions {
+            writeln!(text, "\t{session}")?;
+        }
+    }
+    writeln!(text)
+}
+
+pub(super) fn watches_by_session(view: &View<'_>, text: &mut Text) -> fmt::Result {
+    let mut paths_of: BTreeMap<SessionId, Vec<&str>> = BTreeMap::new();
+    for (path, sessions) in &view.watches {
+        for session in sessions {
+            paths_of.entry(*session).or_default().push(path);
+        }
+    }
+    for (session, paths) in paths_of {
+        writeln!(text, "{session}")?;
+        for path in paths {
+            writeln!(text, "\t{path}")?;
+        }
+    }
+    writeln!(text)
+}
+
+fn by_expiry<T>(items: impl Iterator<Item = (WallMillis, T)>) -> BTreeMap<WallMillis, Vec<T>> {
+    let mut buckets: BTreeMap<WallMillis, Vec<T>> = BTreeMap::new();
+    for (expires, item) in items {
+        buckets.entry(expires).or_default().push(item);
+    }
+    buckets
+}
+
+/// A moment as Java's `Date.toString` shows it in UTC: `Sat Nov 21 11:14:25 UTC 2026`.
+#[derive(Clone, Copy, Debug)]
+struct JavaDate(WallMillis);
+
+impl fmt::Display for JavaDate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
+        const MONTHS: [&str; 12] =
+            ["Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec", "Jan", "Feb"];
+        let seconds = self.0.get().div_euclid(1_000);
+        let (days, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
+        // The calendar repeats every 400 years; a year that starts in March ends with the leap day.
+        let since_march = days + 719_468;
+        let (era, day) = (since_march.div_euclid(146_097), since_march.rem_euclid(146_097));
+        let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
+        let day_of_year = day - (365 * year + year / 4 - year / 100);
+        let month = (5 * day_of_year + 2) / 153;
+        let day_of_month = day_of_year - (153 * month + 2) / 5 + 1;
+        let year = era * 400 + year + i64::from(month >= 10);
+        let pick = |names: &[&'static str], index: i64| {
+            usize::try_from(index).ok().and_then(|index| names.get(index)).copied().unwrap_or("")
+        };
+        write!(f, "{} {} ", pick(&DAYS, days.rem_euclid(7)), pick(&MONTHS, month))?;
+        let (hour, minute, second) = (second / 3_600, second / 60 % 60, second % 60);
+        write!(f, "{day_of_month:02} {hour:02}:{minute:02}:{second:02} UTC {year}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::format;
+
+    use super::*;
+
+    #[test]
+    fn dates_are_printed_as_java_prints_them() {
+        let shown = |millis| format!("{}", JavaDate(WallMillis::new(millis)));
+        assert_eq!(shown(0), "Thu Jan 01 00:00:00 UTC 1970");
+        assert_eq!(shown(951_782_400_000), "Tue Feb 29 00:00:00 UTC 2000");
+        assert_eq!(shown(1_795_259_665_123), "Sat Nov 21 11:14:25 UTC 2026");
+        assert_eq!(shown(-1), "Wed Dec 31 23:59:59 UTC 1969");
+        assert_eq!(shown(4_107_542_399_000), "Sun Feb 28 23:59:59 UTC 2100");
+    }
+}
