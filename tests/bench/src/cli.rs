@@ -22,6 +22,8 @@ pub(crate) enum Command {
     Run(RunArguments),
     /// Measures our server beside Apache's and prints the goals reached.
     Compare(CompareArguments),
+    /// Measures client libraries beside each other, one session each.
+    Client(ClientArguments),
     /// Serves canned replies at the lowest cost, to measure clients against.
     NullServer(NullServerArguments),
 }
@@ -124,6 +126,25 @@ impl CompareArguments {
     pub(crate) fn selection(&self) -> Result<Selection, String> {
         Selection::parse(&self.only)
     }
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ClientArguments {
+    /// Servers; otherwise a do-nothing server is started.
+    #[arg(long)]
+    pub(crate) connect: Option<String>,
+    /// Rounds; each measures every client, the order turns round.
+    #[arg(long, default_value_t = 9, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub(crate) rounds: u32,
+    /// Length of one run.
+    #[arg(long, default_value_t = 0.7, value_parser = seconds)]
+    pub(crate) seconds: f64,
+    /// Allows servers that are not on loopback.
+    #[arg(long)]
+    pub(crate) allow_remote: bool,
+    /// Writes the figures to this file.
+    #[arg(long)]
+    pub(crate) json: Option<PathBuf>,
 }
 
 #[derive(Args, Debug)]

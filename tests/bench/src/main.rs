@@ -5,6 +5,7 @@
 //! ```text
 //! cli ─► run ─► generator ─► connection ─► verify ─► tally ─► report ─► table
 //!           ├─► fanout, churn, idle (loads of their own shape)
+//! compare: our server beside Apache's     clients: our client beside its peer
 //! null_server: canned replies, to measure generators and clients against
 //! ```
 #![forbid(unsafe_code)]
@@ -24,6 +25,7 @@ use crate::target::Target;
 
 mod churn;
 mod cli;
+mod clients;
 mod compare;
 mod connection;
 mod control;
@@ -31,6 +33,7 @@ mod fanout;
 mod generator;
 mod idle;
 mod layout;
+mod median;
 mod null_server;
 mod progress;
 mod report;
@@ -52,6 +55,7 @@ fn main() -> ExitCode {
         match cli.command {
             Command::Run(arguments) => run_loads(&arguments),
             Command::Compare(arguments) => compare::run(&arguments),
+            Command::Client(arguments) => clients::run(&arguments),
             Command::NullServer(arguments) => serve_nothing(&arguments),
         }
     });

@@ -186,7 +186,8 @@ impl Chooser {
         if is_create { Operation::Create { sequence } } else { Operation::Delete { sequence } }
     }
 
-    fn node(&mut self) -> u32 {
+    /// A random node.
+    pub(crate) fn node(&mut self) -> u32 {
         self.below(self.nodes)
     }
 
