@@ -161,6 +161,7 @@ fn render(figures: &BTreeMap<Case, Vec<Figures>>) -> String {
         "depth",
         "client",
         "ops/s",
+        "min–max",
         "÷ peer",
         "p50 µs",
         "client µs/op",
