@@ -4,9 +4,11 @@ import java.nio.file.Path;
 /**
  * Captures golden bytes from live Apache servers that it starts and stops by itself.
  *
- * <pre>java -cp "$ZK_JAVA_DRIVER:$ZK_APACHE_39/*" Capture zk-client/proto/tests/golden zk-server-embedded/core/tests/golden</pre>
+ * <pre>java -cp "$ZK_JAVA_DRIVER:$ZK_APACHE_39/*" Capture zk-client/proto/tests/golden
+ * zk-server-embedded/core/tests/golden</pre>
  *
- * Run again, it gives the same files but for session ids, passwords, times and what depends on them.
+ * Run again, it gives the same files but for session ids, passwords, times and what depends on
+ * them.
  */
 public final class Capture {
     private Capture() {}
@@ -20,7 +22,8 @@ public final class Capture {
             CaptureDirectories.run(directories, scratch.resolve("directories"));
         } finally {
             try (var files = Files.walk(scratch)) {
-                files.sorted(java.util.Comparator.reverseOrder()).forEach(file -> file.toFile().delete());
+                files.sorted(java.util.Comparator.reverseOrder())
+                        .forEach(file -> file.toFile().delete());
             }
         }
         System.exit(0);

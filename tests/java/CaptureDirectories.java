@@ -31,7 +31,8 @@ final class CaptureDirectories {
     }
 
     private static void one(Path to, Path scratch, String compression) throws Exception {
-        String[] jvm = {"-Dzookeeper.preAllocSize=4", "-Dzookeeper.snapshot.compression.method=" + compression};
+        String[] jvm = {"-Dzookeeper.preAllocSize=4",
+                "-Dzookeeper.snapshot.compression.method=" + compression};
         List<String> sessions = new ArrayList<>();
         ZooKeeper first;
         try (ApacheServer server = ApacheServer.standalone(scratch, jvm)) {
@@ -49,15 +50,22 @@ final class CaptureDirectories {
             second.create("/later", null, OPEN_ACL_UNSAFE, CreateMode.PERSISTENT);
             second.create("/later/e", null, OPEN_ACL_UNSAFE, CreateMode.EPHEMERAL);
             for (int change = 0; change < CHANGES; change++) {
-                second.setData("/later", Integer.toString(change).getBytes(StandardCharsets.US_ASCII), change);
+                second.setData("/later",
+                        Integer.toString(change).getBytes(StandardCharsets.US_ASCII), change);
             }
-            facts.add("# what must be found in version-2 beside this file, as seen by the Java client before the server was stopped");
-            facts.add("# numbers: zxids, sessions and digests in hex, all others decimal; data in hex or null; times in ms");
+            facts.add("# what must be found in version-2 beside this file, as seen by the Java "
+                      + "client before the server was stopped");
+            facts.add("# numbers: zxids, sessions and digests in hex, all others decimal; data in "
+                      + "hex or null; times in ms");
             facts.add("# container: /kinds/c /kinds/m/c; ttl of 3600000 ms: /kinds/t /kinds/m/t");
-            facts.add("# server Apache ZooKeeper " + server.version() + ", extendedTypesEnabled=true, snapshot.compression.method=" + compression);
+            facts.add("# server Apache ZooKeeper " + server.version()
+                    + ", extendedTypesEnabled=true, snapshot.compression.method=" + compression);
             facts.add("last_zxid " + hex(server.lastZxid()));
             sessions.forEach(line -> facts.add("session " + line));
-            server.word("hash").lines().filter(line -> !line.isBlank()).forEach(line -> facts.add(kept(line)));
+            server.word("hash")
+                    .lines()
+                    .filter(line -> !line.isBlank())
+                    .forEach(line -> facts.add(kept(line)));
             tree(second, "/", facts);
             files = server.files();
         }
@@ -85,12 +93,16 @@ final class CaptureDirectories {
     private static void tree(ZooKeeper client, String path, List<String> facts) throws Exception {
         Stat stat = new Stat();
         byte[] data = client.getData(path, false, stat);
-        String acl = client.getACL(path, null).stream()
-                .map(entry -> entry.getPerms() + ":" + entry.getId().getScheme() + ":" + entry.getId().getId())
-                .collect(Collectors.joining(","));
-        facts.add("node " + path + " data=" + (data == null ? "null" : HexFormat.of().formatHex(data))
-                + " czxid=" + hex(stat.getCzxid()) + " mzxid=" + hex(stat.getMzxid()) + " pzxid=" + hex(stat.getPzxid())
-                + " ctime=" + stat.getCtime() + " mtime=" + stat.getMtime() + " version=" + stat.getVersion()
+        String acl = client.getACL(path, null)
+                             .stream()
+                             .map(entry -> entry.getPerms() + ":" + entry.getId().getScheme() + ":"
+                                             + entry.getId().getId())
+                             .collect(Collectors.joining(","));
+        facts.add("node " + path
+                + " data=" + (data == null ? "null" : HexFormat.of().formatHex(data))
+                + " czxid=" + hex(stat.getCzxid()) + " mzxid=" + hex(stat.getMzxid())
+                + " pzxid=" + hex(stat.getPzxid()) + " ctime=" + stat.getCtime()
+                + " mtime=" + stat.getMtime() + " version=" + stat.getVersion()
                 + " cversion=" + stat.getCversion() + " aversion=" + stat.getAversion()
                 + " owner=" + hex(stat.getEphemeralOwner()) + " length=" + stat.getDataLength()
                 + " children=" + stat.getNumChildren() + " acl=" + acl);
@@ -134,8 +146,8 @@ final class CaptureDirectories {
         int seal = 13;
         int lastZxid = plain.limit() - seal - 8;
         int digest = lastZxid - seal - 8;
-        return "snapshot " + name + " digest_zxid=" + hex(plain.getLong(digest - 12)) + " digest=" + hex(plain.getLong(digest))
-                + " last_zxid=" + hex(plain.getLong(lastZxid));
+        return "snapshot " + name + " digest_zxid=" + hex(plain.getLong(digest - 12)) + " digest="
+                + hex(plain.getLong(digest)) + " last_zxid=" + hex(plain.getLong(lastZxid));
     }
 
     private static String hex(long number) {

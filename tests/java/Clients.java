@@ -1,3 +1,4 @@
+import java.io.IOException;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
 import org.apache.zookeeper.KeeperException;
@@ -21,16 +22,28 @@ final class Clients {
         return open(connect, false, withoutSasl());
     }
 
-    static ZooKeeper open(String connect, boolean readOnly, ZKClientConfig config) throws Exception {
+    static ZooKeeper open(String connect, boolean readOnly, ZKClientConfig config)
+            throws Exception {
         CountDownLatch connected = new CountDownLatch(1);
-        return await(new ZooKeeper(connect, SESSION_TIMEOUT_MS, opens(connected), readOnly, config), connected);
+        return await(new ZooKeeper(connect, SESSION_TIMEOUT_MS, opens(connected), readOnly, config),
+                connected);
     }
 
-    /** Takes an existing session over. */
-    static ZooKeeper resume(String connect, long sessionId, byte[] password) throws Exception {
-        CountDownLatch connected = new CountDownLatch(1);
-        return await(new ZooKeeper(connect, SESSION_TIMEOUT_MS, opens(connected), sessionId, password, false, null,
-                withoutSasl()), connected);
+    /** A client that can vanish the way a crashed process does: its session stays behind. */
+    static final class Mortal extends ZooKeeper {
+        Mortal(String connect, int timeoutMs, Watcher watcher, boolean readOnly)
+                throws IOException {
+            super(connect, timeoutMs, watcher, readOnly, withoutSasl());
+        }
+
+        Mortal(String connect, int timeoutMs, Watcher watcher, long sessionId, byte[] password)
+                throws IOException {
+            super(connect, timeoutMs, watcher, sessionId, password, false);
+        }
+
+        void vanish() {
+            cnxn.disconnect();
+        }
     }
 
     static ZKClientConfig withoutSasl() {
@@ -53,7 +66,8 @@ final class Clients {
         return event -> {
             switch (event.getState()) {
                 case SyncConnected, ConnectedReadOnly, Expired, AuthFailed -> connected.countDown();
-                default -> { }
+                default -> {
+                }
             }
         };
     }

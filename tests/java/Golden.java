@@ -6,7 +6,10 @@ import java.util.ArrayList;
 import java.util.HexFormat;
 import java.util.List;
 
-/** Writes captured bytes as text: comment lines, then one line {@code <kind> <hex>} for each payload. */
+/**
+ * Writes captured bytes as text: comment lines, then one line {@code <kind> <hex>} for each
+ * payload.
+ */
 final class Golden {
     private static final int PING = -2;
     private static final int NOTIFICATION = -1;

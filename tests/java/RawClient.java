@@ -39,9 +39,15 @@ final class RawClient implements AutoCloseable {
     }
 
     /** Sends a connect request and gives the answer, or null when the server hangs up. */
-    byte[] handshake(long lastZxid, long sessionId, byte[] password, boolean hasReadOnlyByte) throws IOException {
+    byte[] handshake(long lastZxid, long sessionId, byte[] password, boolean hasReadOnlyByte)
+            throws IOException {
         ByteBuffer payload = ByteBuffer.allocate(28 + password.length + (hasReadOnlyByte ? 1 : 0));
-        payload.putInt(0).putLong(lastZxid).putInt(30_000).putLong(sessionId).putInt(password.length).put(password);
+        payload.putInt(0)
+                .putLong(lastZxid)
+                .putInt(30_000)
+                .putLong(sessionId)
+                .putInt(password.length)
+                .put(password);
         send(payload.array());
         return receive();
     }

@@ -16,7 +16,8 @@ final class TxnLogFile {
         List<Path> logs;
         try (var files = Files.list(directory)) {
             logs = files.filter(file -> file.getFileName().toString().startsWith("log."))
-                    .sorted(java.util.Comparator.comparingLong(TxnLogFile::firstZxid)).toList();
+                           .sorted(java.util.Comparator.comparingLong(TxnLogFile::firstZxid))
+                           .toList();
         }
         List<byte[]> payloads = new ArrayList<>();
         for (Path log : logs) {
