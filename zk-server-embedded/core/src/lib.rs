@@ -13,3 +13,5 @@ pub mod front;
 pub mod input;
 pub mod limits;
 pub mod output;
+pub mod tree;
+pub mod watch;

@@ -13,6 +13,10 @@ pub const OUTBOUND_BYTES_MAX: usize = 16 * 1024 * 1024;
 // reliability.md M30
 pub const WATCHES_PER_CONNECTION_MAX: usize = 200_000;
 
+/// Bytes of the paths one connection may watch before it is closed.
+// reliability.md M30
+pub const WATCH_PATH_BYTES_PER_CONNECTION_MAX: usize = 64 * 1024 * 1024;
+
 /// Ephemeral nodes one session may own, so that the transaction that ends it stays within a frame.
 // reliability.md M37, rule 28
 pub const EPHEMERALS_PER_SESSION_MAX: usize = 100_000;
