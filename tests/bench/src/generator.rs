@@ -7,13 +7,13 @@
 
 use std::io;
 use std::rc::Rc;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use mio::{Events, Poll};
 
 use crate::connection::{Clock, Connection, Operation, Scratch};
 use crate::layout::Layout;
+use crate::pacer::Pacer;
 use crate::progress::Progress;
 use crate::stop;
 use crate::tally::Tally;
@@ -21,6 +21,7 @@ use crate::target::Target;
 use crate::workload::{Chooser, Workload};
 
 /// How often an open pace looks for requests that are due.
+/// More often would cost the servers more of the processor than it gains in accuracy.
 const PACE_STEP: Duration = Duration::from_micros(200);
 /// How long a poll may last, so that the end of a run and Ctrl-C are noticed.
 const POLL_MAX: Duration = Duration::from_millis(50);
@@ -103,9 +104,13 @@ impl Generator {
         progress: &Progress,
     ) -> io::Result<()> {
         let end = Instant::now() + duration;
-        if let Pace::Closed { depth } = pace {
-            self.fill(depth, tally);
-        }
+        let pacer = match pace {
+            Pace::Closed { depth } => {
+                self.fill(depth, tally);
+                None
+            }
+            Pace::Open { .. } => Some(Pacer::start(self.poll.registry(), PACE_STEP)?),
+        };
         loop {
             stop::check()?;
             let now = Instant::now();
@@ -113,15 +118,12 @@ impl Generator {
                 return Ok(());
             }
             progress.show(tally);
-            match pace {
-                Pace::Closed { .. } => {
-                    self.turn((end - now).min(POLL_MAX), true, tally)?;
-                }
-                Pace::Open { per_second } => {
-                    self.enqueue_due(per_second, tally);
-                    self.turn(Duration::ZERO, false, tally)?;
-                    thread::sleep(PACE_STEP);
-                }
+            if let (Pace::Open { per_second }, Some(pacer)) = (pace, &pacer) {
+                self.enqueue_due(per_second, tally);
+                self.turn(pacer.poll_timeout(), false, tally)?;
+                pacer.rest();
+            } else {
+                self.turn((end - now).min(POLL_MAX), true, tally)?;
             }
             if !self.connections.iter().any(Connection::is_open) {
                 return Err(io::Error::other("every connection is lost"));
@@ -184,7 +186,8 @@ impl Generator {
         let mut completed = 0;
         for event in &self.events {
             let number = event.token().0;
-            let connection = &mut self.connections[number];
+            // The timer of an open pace has done its work by ending the poll.
+            let Some(connection) = self.connections.get_mut(number) else { continue };
             if event.is_readable() {
                 let is_ending = event.is_read_closed();
                 let replies = connection.receive(&mut self.scratch, is_ending, self.clock, tally);

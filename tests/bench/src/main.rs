@@ -35,6 +35,7 @@ mod idle;
 mod layout;
 mod median;
 mod null_server;
+mod pacer;
 mod progress;
 mod report;
 mod run;
