@@ -139,6 +139,9 @@ pub(crate) struct ClientArguments {
     /// Length of one run.
     #[arg(long, default_value_t = 0.7, value_parser = seconds)]
     pub(crate) seconds: f64,
+    /// Calls before counting begins.
+    #[arg(long, default_value_t = 0.5, value_parser = seconds)]
+    pub(crate) warm_up_seconds: f64,
     /// Allows servers that are not on loopback.
     #[arg(long)]
     pub(crate) allow_remote: bool,

@@ -33,7 +33,6 @@ use session::{Deed, Figures, Run, Style};
 const VALUE_BYTES: usize = 100;
 const NODES: u32 = 1_000;
 const STYLES: [Style; 3] = [Style::Single, Style::Pipelined(256), Style::Tasks(256)];
-const WARM_UP: Duration = Duration::from_millis(500);
 
 /// A way to talk to a server.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -100,8 +99,9 @@ pub(crate) fn run(arguments: &ClientArguments) -> io::Result<bool> {
             for style in STYLES {
                 for kind in in_turn(round).into_iter().filter(|kind| kind.has(style)) {
                     let duration = Duration::from_secs_f64(arguments.seconds);
+                    let warm_up = Duration::from_secs_f64(arguments.warm_up_seconds);
                     let layout = Arc::clone(&layout);
-                    let run = Run { deed, style, layout, warm_up: WARM_UP, duration };
+                    let run = Run { deed, style, layout, warm_up, duration };
                     let case = Case { deed, style, kind };
                     figures.entry(case).or_default().push(kind.run(&server, &run)?);
                 }

@@ -58,6 +58,39 @@ fn a_server_elsewhere_is_refused() {
     assert!(String::from_utf8_lossy(&run.stderr).contains("--allow-remote"));
 }
 
+#[test]
+fn every_client_reads_and_writes_without_faults() {
+    let file = std::env::temp_dir().join(format!("zk-bench-clients-{}.json", std::process::id()));
+
+    let status = bench()
+        .args(["client", "--rounds", "1", "--seconds", "0.1", "--warm-up-seconds", "0.05"])
+        .arg("--json")
+        .arg(&file)
+        .stdout(Stdio::null())
+        .status()
+        .expect("the program can be started");
+    let text = std::fs::read_to_string(&file).expect("the figures were written");
+    std::fs::remove_file(&file).expect("the file is ours");
+
+    let rows: Value = serde_json::from_str(&text).expect("the figures are JSON");
+    for row in rows.as_array().expect("there is a list of rows") {
+        assert_eq!(row["faults"], 0, "{row:#}");
+        assert!(row["ops_per_second"][0].as_f64() > Some(0.0), "{row:#}");
+    }
+    assert!(status.success());
+}
+
+#[test]
+fn a_comparison_says_which_server_it_lacks() {
+    let run = bench()
+        .args(["compare", "--server", "no-such-server"])
+        .output()
+        .expect("the program can be started");
+
+    assert_eq!(run.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&run.stderr).contains("no-such-server is not there"));
+}
+
 struct NullServer {
     child: Child,
     address: String,
