@@ -21,3 +21,11 @@ pub const TTL_MILLIS_MAX: i64 = (1 << 40) - 1;
 
 /// Port of a server that a connection string gives no port for.
 pub const CLIENT_PORT_DEFAULT: u16 = 2181;
+
+/// Largest message on the election port.
+// ZooKeeper: QuorumCnxManager.PACKETMAXSIZE
+pub const NOTIFICATION_BYTES_MAX: usize = 512 * 1024;
+
+/// Most bytes of addresses in the first message on the election port.
+// ZooKeeper: QuorumCnxManager.maxBuffer
+pub const ELECTION_ADDRESS_BYTES_MAX: usize = 2048;

@@ -1,94 +1,31 @@
 //! Every decoder against every truncation of a good message and every lie about a length in it. All
 //! failures are collected before the test speaks.
 
+mod sweeping;
+
 use zk_proto::{
     Acl, SessionId, Stat, Version, Zxid,
     acl::{ClientInfo, WireAcl},
     client::*,
-    jute::{Decode, Encode, Reader, encode},
+    jute::{Encode, encode},
     txn::{AclTxn, CreateKind, CreateTxn, DataTxn, Txn, TxnDigest, TxnHeader, TxnRecord},
 };
 
-/// Lengths that a careless reader trips over.
-const LIES: [i32; 12] =
-    [i32::MIN, -2, -1, 0, 1, 2, 0xff, 0xffff, 0xf_ffff, 0x10_0000, 0x7fff_fffe, i32::MAX];
-
-/// Decoding must neither panic nor take more memory than this many times the message.
-const MEMORY_FACTOR_MAX: usize = 16;
-
-struct Subject {
-    name: &'static str,
-    bytes: Vec<u8>,
-    /// Whether it decodes, and roughly how many bytes of memory the value took.
-    decode: fn(&[u8]) -> Option<usize>,
-    /// Lengths at which a shorter message is a message as well.
-    also_complete_at: Vec<usize>,
-}
+use sweeping::{Subject, subject};
 
 #[test]
 fn no_truncation_is_taken_for_the_whole() {
-    let mut failures = Vec::new();
-    for subject in subjects() {
-        assert!((subject.decode)(&subject.bytes).is_some(), "{} does not decode", subject.name);
-        for length in 0..subject.bytes.len() {
-            let is_complete = subject.also_complete_at.contains(&length);
-            let decoded = (subject.decode)(&subject.bytes[..length]).is_some();
-            if decoded != is_complete {
-                failures.push(format!("{} cut to {length}: decoded = {decoded}", subject.name));
-            }
-        }
-    }
-    assert!(failures.is_empty(), "{}", failures.join("\n"));
+    sweeping::truncations(&subjects());
 }
 
 #[test]
 fn no_lie_about_a_length_panics_or_takes_memory() {
-    let mut failures = Vec::new();
-    for subject in subjects() {
-        for offset in 0..subject.bytes.len().saturating_sub(3) {
-            for lie in LIES {
-                let mut bytes = subject.bytes.clone();
-                bytes[offset..offset + 4].copy_from_slice(&lie.to_be_bytes());
-                if let Some(memory) = (subject.decode)(&bytes)
-                    && memory > bytes.len() * MEMORY_FACTOR_MAX
-                {
-                    failures.push(format!("{} at {offset}: {lie} took {memory}", subject.name));
-                }
-            }
-        }
-    }
-    assert!(failures.is_empty(), "{}", failures.join("\n"));
+    sweeping::lies(&subjects());
 }
 
 #[test]
 fn no_flipped_bit_panics() {
-    for subject in subjects() {
-        for bit in 0..subject.bytes.len() * 8 {
-            let mut bytes = subject.bytes.clone();
-            bytes[bit / 8] ^= 1 << (bit % 8);
-            let _ = (subject.decode)(&bytes);
-        }
-    }
-}
-
-macro_rules! subject {
-    ($type:ty, $value:expr) => {
-        subject!($type, $value, vec![])
-    };
-    ($type:ty, $value:expr, $also:expr) => {{
-        let value: $type = $value;
-        Subject {
-            name: stringify!($type),
-            bytes: encode(&value),
-            decode: |bytes| {
-                let mut reader = Reader::new(bytes);
-                let value = <$type as Decode<'_>>::decode(&mut reader).ok()?;
-                // What is encoded again is about what was kept.
-                Some(encode(&value).len())
-            },
-            also_complete_at: $also,
-        }
-    }};
+    sweeping::flips(&subjects());
 }
 
 #[expect(clippy::too_many_lines, reason = "one entry per message kind")]
@@ -305,9 +242,7 @@ fn wire_acl() -> Vec<WireAcl<'static>> {
 
 #[test]
 fn encode_is_the_inverse_of_decode_for_every_subject() {
-    for subject in subjects() {
-        assert_eq!((subject.decode)(&subject.bytes), Some(subject.bytes.len()), "{}", subject.name);
-    }
+    sweeping::inverses(&subjects());
 }
 
 /// Keeps the traits in scope honest: a value that encodes to nothing would make every check above
