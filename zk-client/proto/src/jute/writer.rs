@@ -134,6 +134,13 @@ impl Writer {
     }
 }
 
+/// Appends to what is there already; [`Writer::clear`] first to reuse only the memory.
+impl From<Vec<u8>> for Writer {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self { bytes }
+    }
+}
+
 fn length_of(count: usize) -> i32 {
     i32::try_from(count).expect("no frame holds more than 2^31-1 of anything")
 }

@@ -1,0 +1,499 @@
+//! The handle: one method per operation.
+
+use std::{borrow::Cow, fmt, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use zk_client_core::{Answer, Credentials, Failure, SessionEpoch, SessionState, WatchKind};
+use zk_proto::{
+    Acl, AuthId, ErrorCode, Instant, PathError, Stat, Version, Zxid,
+    client::{
+        AclResponse, AddWatchMode, AddWatchRequest, ChildCountResponse, ChildrenStatResponse,
+        DataResponse, EphemeralsResponse, OpCode, PathRequest, PrefixRequest, ReadRequest,
+        WatchRemovalRequest, WatcherType, WhoAmIResponse,
+    },
+    jute::{Decode, DecodeError, Encode, Expected, Reader, WireStr, Writer},
+    path::{Chroot, check},
+};
+
+use crate::{
+    builder::ClientBuilder,
+    change::{Delete, Reconfig, Set, SetAcl},
+    create::Create,
+    error::{
+        AclError, AddWatchError, AuthError, ChildrenError, ConnectError, ExistsError, GetError,
+        Refusal, RemoveWatchesError, RequestError, SyncError,
+    },
+    multi::{Multi, MultiRead},
+    op::{Op, Reply, Scope},
+    runtime::Runtime,
+    shared::Shared,
+    state::Changes,
+    watcher::{OneshotWatcher, PersistentWatcher},
+};
+
+/// A handle to one session. Clones share the session.
+///
+/// Each method takes its place in the session's order when it is *called*; the future it returns only
+/// waits for the answer. Methods that return a builder take their place when the builder is sent or
+/// awaited.
+///
+/// Dropping the last clone closes the session in the background: behind everything asked before, and
+/// with it go its ephemeral nodes and its watches. Use [`Client::close`] to wait for that.
+#[derive(Clone)]
+pub struct Client {
+    scope: Arc<Scope>,
+    handle: Arc<Handle>,
+    timeout: Duration,
+}
+
+/// Closes the session when the last client is dropped.
+struct Handle(Arc<Shared>);
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.0.close_in_background();
+    }
+}
+
+/// A node's data and stat.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Node {
+    /// The data. A node without data, which other clients can create, reads as empty.
+    pub data: Bytes,
+    /// The stat.
+    pub stat: Stat,
+}
+
+/// A node's children and stat.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Children {
+    /// The children's names, without their parent's path, in no order.
+    pub names: Vec<String>,
+    /// The parent's stat.
+    pub stat: Stat,
+}
+
+impl Client {
+    /// Collects what a client needs to know. The connection string is
+    /// `host[:port],host[:port],.../chroot`; ports default to 2181, IPv6 addresses stand in brackets.
+    pub fn builder(connect_string: impl Into<String>) -> ClientBuilder {
+        ClientBuilder::new(connect_string.into())
+    }
+
+    /// Opens a session with all defaults.
+    ///
+    /// # Errors
+    /// As [`ClientBuilder::connect`].
+    pub async fn connect(connect_string: impl Into<String>) -> Result<Self, ConnectError> {
+        Self::builder(connect_string).connect().await
+    }
+
+    pub(crate) fn new(shared: Arc<Shared>, chroot: Chroot, timeout: Duration) -> Self {
+        let handle = Arc::new(Handle(Arc::clone(&shared)));
+        Self { scope: Arc::new(Scope { shared, chroot }), handle, timeout }
+    }
+
+    /// The same session with another limit on how long each operation may take.
+    #[must_use]
+    pub fn with_timeout(&self, timeout: Duration) -> Self {
+        Self { timeout, ..self.clone() }
+    }
+
+    // ---- nodes ---------------------------------------------------------------------------------
+
+    /// Creates a node. Persistent and open to everybody unless the builder is told otherwise.
+    pub const fn create<'a>(&'a self, path: &'a str, data: &'a [u8]) -> Create<'a> {
+        Create::new(self, path, data)
+    }
+
+    /// Deletes a node that has no children. Whatever its version unless the builder is told otherwise.
+    pub const fn delete<'a>(&'a self, path: &'a str) -> Delete<'a> {
+        Delete::new(self, path)
+    }
+
+    /// Sets a node's data. Whatever its version unless the builder is told otherwise.
+    pub const fn set<'a>(&'a self, path: &'a str, data: &'a [u8]) -> Set<'a> {
+        Set::new(self, path, data)
+    }
+
+    /// Reads a node's data and stat.
+    ///
+    /// Reads are answered by the connected server from what it knows, which may lag behind the
+    /// leader; it never goes back, and shows this session's own writes. [`Client::sync`] catches up.
+    pub fn get(&self, path: &str) -> Op<Node, GetError> {
+        let body = |path: &str, writer: &mut Writer| {
+            ReadRequest { path: path.into(), watch: false }.encode(writer);
+        };
+        self.ask(OpCode::GetData, path, None, body, |reply| node(&good::<GetError>(reply)?))
+    }
+
+    /// Reads a node's data and stat, and watches for its next change or deletion.
+    ///
+    /// There is no watch when the node does not exist; see [`Client::exists_and_watch`].
+    pub fn get_and_watch(&self, path: &str) -> Op<(Node, OneshotWatcher), GetError> {
+        let body = |path: &str, writer: &mut Writer| {
+            ReadRequest { path: path.into(), watch: true }.encode(writer);
+        };
+        self.ask(OpCode::GetData, path, Some(WatchKind::Data), body, |mut reply| {
+            let watch = reply.watch.take();
+            let node = node::<GetError>(&good::<GetError>(reply)?)?;
+            Ok((node, OneshotWatcher::new(watch.ok_or(UNWATCHED)?)))
+        })
+    }
+
+    /// Asks for a node's stat; `None` when there is no such node.
+    pub fn exists(&self, path: &str) -> Op<Option<Stat>, ExistsError> {
+        let body = |path: &str, writer: &mut Writer| {
+            ReadRequest { path: path.into(), watch: false }.encode(writer);
+        };
+        self.ask(OpCode::Exists, path, None, body, |reply| found(&reply))
+    }
+
+    /// Asks for a node's stat, and watches for its creation, next change or deletion.
+    pub fn exists_and_watch(&self, path: &str) -> Op<(Option<Stat>, OneshotWatcher), ExistsError> {
+        let body = |path: &str, writer: &mut Writer| {
+            ReadRequest { path: path.into(), watch: true }.encode(writer);
+        };
+        self.ask(OpCode::Exists, path, Some(WatchKind::Exists), body, |mut reply| {
+            let watch = reply.watch.take();
+            Ok((found(&reply)?, OneshotWatcher::new(watch.ok_or(UNWATCHED)?)))
+        })
+    }
+
+    /// Lists a node's children, with the node's stat.
+    pub fn children(&self, path: &str) -> Op<Children, ChildrenError> {
+        let body = |path: &str, writer: &mut Writer| {
+            ReadRequest { path: path.into(), watch: false }.encode(writer);
+        };
+        self.ask(OpCode::GetChildren2, path, None, body, |reply| {
+            children(&good::<ChildrenError>(reply)?)
+        })
+    }
+
+    /// Lists a node's children, and watches for the next child created or deleted, or the node's own
+    /// deletion.
+    pub fn children_and_watch(&self, path: &str) -> Op<(Children, OneshotWatcher), ChildrenError> {
+        let body = |path: &str, writer: &mut Writer| {
+            ReadRequest { path: path.into(), watch: true }.encode(writer);
+        };
+        self.ask(OpCode::GetChildren2, path, Some(WatchKind::Children), body, |mut reply| {
+            let watch = reply.watch.take();
+            let children = children(&good::<ChildrenError>(reply)?)?;
+            Ok((children, OneshotWatcher::new(watch.ok_or(UNWATCHED)?)))
+        })
+    }
+
+    /// Counts everything below a node.
+    pub fn count_descendants(&self, path: &str) -> Op<u64, ChildrenError> {
+        self.ask(OpCode::GetAllChildrenNumber, path, None, at_path, |reply| {
+            let count = read::<ChildCountResponse>(&good::<ChildrenError>(reply)?)?.count;
+            Ok(u64::try_from(count).unwrap_or(0))
+        })
+    }
+
+    /// Lists the ephemeral nodes of this session whose path starts with `prefix` (`/` for all), in no
+    /// order. With a chroot only those inside it.
+    pub fn ephemerals(&self, prefix: &str) -> Op<Vec<String>, RequestError> {
+        let body = |prefix: &str, writer: &mut Writer| {
+            PrefixRequest { prefix: prefix.into() }.encode(writer);
+        };
+        self.ask(OpCode::GetEphemerals, prefix, None, body, |reply| {
+            let scope = Arc::clone(&reply.scope);
+            let answer = good::<RequestError>(reply)?;
+            let response = read::<EphemeralsResponse<'_>>(&answer)?;
+            let paths = response.paths.into_iter().map(text).collect::<Result<Vec<_>, _>>()?;
+            Ok(paths
+                .into_iter()
+                .filter_map(|path| scope.chroot.strip(path))
+                .map(Into::into)
+                .collect())
+        })
+    }
+
+    /// Reads a node's access control list, with the node's stat.
+    pub fn acl(&self, path: &str) -> Op<(Vec<Acl>, Stat), AclError> {
+        self.ask(OpCode::GetAcl, path, None, at_path, |reply| {
+            let response = read::<AclResponse>(&good::<AclError>(reply)?)?;
+            Ok((response.acl, response.stat))
+        })
+    }
+
+    /// Sets a node's access control list. Whatever its version unless the builder is told otherwise.
+    pub const fn set_acl<'a>(&'a self, path: &'a str, acl: &'a [Acl]) -> SetAcl<'a> {
+        SetAcl::new(self, path, acl)
+    }
+
+    /// Waits until the connected server knows everything that was committed when the leader saw this
+    /// request, so that later reads of this session show it. The path makes no difference.
+    pub fn sync(&self, path: &str) -> Op<(), SyncError> {
+        self.ask(OpCode::Sync, path, None, at_path, |reply| good(reply).map(|_| ()))
+    }
+
+    /// Several writes, all or none.
+    pub fn multi(&self) -> Multi {
+        Multi::new(self)
+    }
+
+    /// Several reads in one request.
+    pub fn multi_read(&self) -> MultiRead {
+        MultiRead::new(self)
+    }
+
+    // ---- watches -------------------------------------------------------------------------------
+
+    /// Watches a node for all its changes, or with [`AddWatchMode::PersistentRecursive`] the node and
+    /// everything below it. The node need not exist.
+    pub fn add_watch(
+        &self,
+        path: &str,
+        mode: AddWatchMode,
+    ) -> Op<PersistentWatcher, AddWatchError> {
+        let kind = match mode {
+            AddWatchMode::Persistent => WatchKind::Persistent,
+            AddWatchMode::PersistentRecursive => WatchKind::Recursive,
+        };
+        let body = move |path: &str, writer: &mut Writer| {
+            AddWatchRequest { path: path.into(), mode: mode.get() }.encode(writer);
+        };
+        self.ask(OpCode::AddWatch, path, Some(kind), body, |mut reply| {
+            let watch = reply.watch.take();
+            good::<AddWatchError>(reply)?;
+            Ok(PersistentWatcher::new(watch.ok_or(UNWATCHED)?))
+        })
+    }
+
+    /// Asks the server whether this session watches a node in a certain way.
+    pub fn check_watches(&self, path: &str, kind: WatcherType) -> Op<bool, RequestError> {
+        let body = move |path: &str, writer: &mut Writer| {
+            WatchRemovalRequest { path: path.into(), kind: kind.get() }.encode(writer);
+        };
+        self.ask(OpCode::CheckWatches, path, None, body, |reply| match reply.result {
+            Ok(_) => Ok(true),
+            Err(Failure::Refused(ErrorCode::NoWatcher)) => Ok(false),
+            Err(failure) => Err(failure.into()),
+        })
+    }
+
+    /// Removes all watches of a kind from a node, and ends their watchers. Dropping a watcher does
+    /// this for one.
+    pub fn remove_watches(&self, path: &str, kind: WatcherType) -> Op<(), RemoveWatchesError> {
+        let decode = |reply| good(reply).map(|_| ());
+        let path = match self.inside(path) {
+            Ok(path) => path,
+            Err(error) => return Op::refused(error.into(), decode),
+        };
+        let body = WatchRemovalRequest { path: (&*path).into(), kind: kind.get() };
+        let removes = Some((Box::from(&*path), kind));
+        let op = OpCode::RemoveWatches;
+        let submitted = self.scope.shared.submit(op, &body, None, removes, self.deadline());
+        Op::new(&self.scope, submitted, decode, Refusal::of_failure)
+    }
+
+    // ---- the session ---------------------------------------------------------------------------
+
+    /// Presents credentials, on this and every later connection. They add to those presented before,
+    /// and count for requests called afterwards.
+    ///
+    /// Refused credentials end the session: [`SessionState::AuthFailed`].
+    pub fn add_auth(&self, credentials: Credentials) -> Op<(), AuthError> {
+        let submitted = self.scope.shared.authenticate(credentials, self.deadline());
+        let decode = |reply: Reply| reply.result.map(|_| ()).map_err(AuthError::from);
+        Op::new(&self.scope, submitted, decode, AuthError::from)
+    }
+
+    /// Asks who the server takes this session for.
+    pub fn whoami(&self) -> Op<Vec<AuthId>, RequestError> {
+        self.ask_body(OpCode::WhoAmI, &Body(|_: &mut Writer| {}), |reply| {
+            let answer = good::<RequestError>(reply)?;
+            let response = read::<WhoAmIResponse<'_>>(&answer)?;
+            let mut identities = Vec::new();
+            for identity in response.identities {
+                identities.push(AuthId::new(text(identity.scheme)?, text(identity.user)?));
+            }
+            Ok(identities)
+        })
+    }
+
+    /// Reads the ensemble's configuration, whatever the chroot. Its version is the node's data version
+    /// in the last line of the text.
+    pub fn config(&self) -> Op<Node, GetError> {
+        let body = ReadRequest { path: CONFIG_PATH.into(), watch: false };
+        self.ask_body(OpCode::GetData, &body, |reply| node(&good::<GetError>(reply)?))
+    }
+
+    /// Changes the ensemble's membership.
+    pub const fn reconfig(&self) -> Reconfig<'_> {
+        Reconfig::new(self)
+    }
+
+    /// Where the session stands.
+    pub fn state(&self) -> SessionState {
+        self.scope.shared.states.get()
+    }
+
+    /// Where the session stands, and then each time that changes, up to its end. A slow reader skips
+    /// states in between.
+    pub fn states(&self) -> Changes<SessionState> {
+        self.scope.shared.states.changes()
+    }
+
+    /// The session, while there is one that may still live.
+    pub fn epoch(&self) -> Option<SessionEpoch> {
+        self.scope.shared.epoch()
+    }
+
+    /// The session timeout in force: the negotiated one once there is a session.
+    pub fn session_timeout(&self) -> Duration {
+        self.scope.shared.lock().session.timeout()
+    }
+
+    /// The newest state of the ensemble that any answer has shown to this session.
+    pub fn last_zxid(&self) -> Zxid {
+        self.scope.shared.lock().session.last_zxid()
+    }
+
+    /// The world this client lives in.
+    pub fn runtime(&self) -> &Arc<dyn Runtime> {
+        &self.scope.shared.runtime
+    }
+
+    /// Ends the session behind everything asked before. Its ephemeral nodes go with it. What is asked
+    /// afterwards, of any clone, fails.
+    ///
+    /// Without a connection this waits a few seconds for one and then leaves the session to expire.
+    /// Closing what is closed is no error.
+    pub fn close(&self) -> Op<(), RequestError> {
+        let submitted = self.handle.0.close();
+        let decode = |reply: Reply| match reply.result {
+            Ok(_) | Err(Failure::SessionOver { .. }) => Ok(()),
+            Err(failure) => Err(failure.into()),
+        };
+        Op::new(&self.scope, submitted, decode, RequestError::from)
+    }
+
+    // ---- for the builders ----------------------------------------------------------------------
+
+    /// The server's path for a path of this client.
+    pub(crate) fn inside<'a>(&self, path: &'a str) -> Result<Cow<'a, str>, PathError> {
+        check(path)?;
+        let chroot = &self.scope.chroot;
+        Ok(if chroot.is_none() { path.into() } else { chroot.join(path).into() })
+    }
+
+    /// Asks something about a path.
+    pub(crate) fn ask<T, E: Refusal + From<PathError>>(
+        &self,
+        op: OpCode,
+        path: &str,
+        watch: Option<WatchKind>,
+        body: impl Fn(&str, &mut Writer),
+        decode: fn(Reply) -> Result<T, E>,
+    ) -> Op<T, E> {
+        let path = match self.inside(path) {
+            Ok(path) => path,
+            Err(error) => return Op::refused(error.into(), decode),
+        };
+        let watch = watch.map(|kind| (kind, &*path));
+        let body = Body(|writer: &mut Writer| body(&path, writer));
+        let submitted = self.scope.shared.submit(op, &body, watch, None, self.deadline());
+        Op::new(&self.scope, submitted, decode, Refusal::of_failure)
+    }
+
+    /// Asks something whose paths are the server's already.
+    pub(crate) fn ask_body<T, E: Refusal>(
+        &self,
+        op: OpCode,
+        body: &dyn Encode,
+        decode: fn(Reply) -> Result<T, E>,
+    ) -> Op<T, E> {
+        let submitted = self.scope.shared.submit(op, body, None, None, self.deadline());
+        Op::new(&self.scope, submitted, decode, Refusal::of_failure)
+    }
+
+    pub(crate) fn chroot(&self) -> &Chroot {
+        &self.scope.chroot
+    }
+
+    fn deadline(&self) -> Instant {
+        self.scope.shared.runtime.now() + self.timeout
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("state", &self.state()).finish_non_exhaustive()
+    }
+}
+
+/// Where an ensemble keeps its configuration.
+const CONFIG_PATH: &str = "/zookeeper/config";
+
+/// Data from here on shares the memory it arrived in; less is copied out, so that a few bytes kept by
+/// the caller do not keep a whole read buffer.
+const SHARED_BYTES_MIN: usize = 16 * 1024;
+
+/// An answer to a request for a watch without the watch. Requests and answers belong together, so
+/// there is none.
+const UNWATCHED: DecodeError =
+    DecodeError { offset: 0, expected: Expected::OneOf("watches"), got: 0 };
+
+/// What a closure writes, as a body.
+pub(crate) struct Body<F>(pub(crate) F);
+
+impl<F: Fn(&mut Writer)> Encode for Body<F> {
+    fn encode(&self, writer: &mut Writer) {
+        (self.0)(writer);
+    }
+}
+
+fn at_path(path: &str, writer: &mut Writer) {
+    PathRequest { path: path.into() }.encode(writer);
+}
+
+/// The answer, if it is a good one.
+pub(crate) fn good<E: Refusal>(reply: Reply) -> Result<Answer, E> {
+    reply.result.map_err(E::of_failure)
+}
+
+/// Reads an answer's record.
+pub(crate) fn read<'a, T: Decode<'a>>(answer: &'a Answer) -> Result<T, DecodeError> {
+    T::decode(&mut Reader::with_length_max(&answer.body, answer.body.len()))
+}
+
+pub(crate) fn text(string: WireStr<'_>) -> Result<&str, DecodeError> {
+    string.text().ok_or(DecodeError { offset: 0, expected: Expected::Utf8, got: -1 })
+}
+
+pub(crate) fn node<E: From<DecodeError>>(answer: &Answer) -> Result<Node, E> {
+    let response = read::<DataResponse<'_>>(answer)?;
+    Ok(Node { data: data(answer, response.data), stat: response.stat })
+}
+
+pub(crate) fn data(answer: &Answer, data: Option<&[u8]>) -> Bytes {
+    match data.unwrap_or_default() {
+        data if data.len() >= SHARED_BYTES_MIN => answer.body.slice_ref(data),
+        data => Bytes::copy_from_slice(data),
+    }
+}
+
+fn children(answer: &Answer) -> Result<Children, ChildrenError> {
+    let response = read::<ChildrenStatResponse<'_>>(answer)?;
+    Ok(Children { names: names(response.children)?, stat: response.stat })
+}
+
+pub(crate) fn names(children: Vec<WireStr<'_>>) -> Result<Vec<String>, DecodeError> {
+    children.into_iter().map(|name| text(name).map(ToOwned::to_owned)).collect()
+}
+
+fn found(reply: &Reply) -> Result<Option<Stat>, ExistsError> {
+    match &reply.result {
+        Ok(answer) => Ok(Some(read::<Stat>(answer)?)),
+        Err(Failure::Refused(ErrorCode::NoNode)) => Ok(None),
+        Err(failure) => Err(ExistsError::of_failure(*failure)),
+    }
+}
+
+/// Any version.
+pub(crate) const ANY: Version = Version::ANY;

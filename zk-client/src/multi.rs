@@ -1,0 +1,291 @@
+//! Several operations in one request.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use zk_proto::{
+    Acl, ErrorCode, Stat, Version,
+    client::{
+        CheckRequest, CreateMode, DeleteRequest, MultiHeader, MultiOp, MultiResponse,
+        MultiResult as WireResult, OpCode, ReadRequest, SetDataRequest,
+    },
+    jute::{DecodeError, Encode, Expected, Writer},
+};
+
+use crate::{
+    client::{Body, Client, data, good, names, read, text},
+    create::{Created, Draft},
+    error::{CreateError, MultiError, OperationError, Refusal, RequestError},
+    op::{Op, Reply, Scope},
+};
+
+/// Several writes that happen all or not at all, at one moment; see [`Client::multi`].
+///
+/// Each operation sees what the ones before it did.
+#[must_use = "nothing happens before it is committed"]
+#[derive(Clone)]
+pub struct Multi {
+    client: Client,
+    ops: Writer,
+    count: usize,
+    error: Option<MultiError>,
+}
+
+/// What one operation of a [`Multi`] did.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum MultiResult {
+    /// A node was created.
+    Created(Created),
+    /// A node was deleted.
+    Deleted,
+    /// Data was set; the new stat.
+    Set(Stat),
+    /// The version was right.
+    Checked,
+}
+
+impl Multi {
+    pub(crate) fn new(client: &Client) -> Self {
+        Self { client: client.clone(), ops: Writer::new(), count: 0, error: None }
+    }
+
+    /// Creates a node, open to everybody.
+    pub fn create(self, path: &str, data: &[u8], mode: CreateMode) -> Self {
+        self.add_create(&Draft { path, data, mode, ttl: None, acl: None })
+    }
+
+    /// Creates a node with an access control list.
+    pub fn create_with_acl(self, path: &str, data: &[u8], mode: CreateMode, acl: &[Acl]) -> Self {
+        self.add_create(&Draft { path, data, mode, ttl: None, acl: Some(acl) })
+    }
+
+    /// Creates a node with a time to live, open to everybody; see [`crate::Create::ttl`].
+    pub fn create_with_ttl(self, path: &str, data: &[u8], mode: CreateMode, ttl: Duration) -> Self {
+        self.add_create(&Draft { path, data, mode, ttl: Some(ttl), acl: None })
+    }
+
+    /// Deletes a node, if it has this version ([`Version::ANY`] for any).
+    pub fn delete(self, path: &str, version: Version) -> Self {
+        self.add(path, |path, ops| {
+            MultiOp::Delete(DeleteRequest { path: path.into(), version }).encode(ops);
+        })
+    }
+
+    /// Sets a node's data, if it has this version ([`Version::ANY`] for any).
+    pub fn set(self, path: &str, data: &[u8], version: Version) -> Self {
+        self.add(path, |path, ops| {
+            let request = SetDataRequest { path: path.into(), data: Some(data), version };
+            MultiOp::SetData(request).encode(ops);
+        })
+    }
+
+    /// Makes the others depend on a node's presence and version ([`Version::ANY`] for its mere
+    /// presence).
+    pub fn check(self, path: &str, version: Version) -> Self {
+        self.add(path, |path, ops| {
+            MultiOp::Check(CheckRequest { path: path.into(), version }).encode(ops);
+        })
+    }
+
+    /// How many operations there are.
+    pub const fn len(&self) -> usize {
+        self.count
+    }
+
+    /// Whether there is no operation.
+    pub const fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// Takes its place in the session's order. Answers one result per operation, in order.
+    pub fn commit(mut self) -> Op<Vec<MultiResult>, MultiError> {
+        if let Some(error) = self.error {
+            return Op::refused(error, multi);
+        }
+        MultiHeader::END.encode(&mut self.ops);
+        let body = Body(|writer: &mut Writer| writer.raw(self.ops.as_slice()));
+        self.client.ask_body(OpCode::Multi, &body, multi)
+    }
+
+    fn add_create(mut self, draft: &Draft<'_>) -> Self {
+        match draft.check(&self.client) {
+            Ok((op, path)) => {
+                MultiHeader { kind: op.get(), done: false, error: -1 }.encode(&mut self.ops);
+                draft.encode(&path, &mut self.ops);
+            }
+            Err(error) => {
+                let is_acl = error == CreateError::InvalidAcl;
+                let code = if is_acl { ErrorCode::InvalidAcl } else { ErrorCode::BadArguments };
+                let index = self.count;
+                let failed = || MultiError::Failed { index, code };
+                let error = error.request_error().cloned().map_or_else(failed, Into::into);
+                self.error.get_or_insert(error);
+            }
+        }
+        self.count += 1;
+        self
+    }
+
+    fn add(mut self, path: &str, encode: impl FnOnce(&str, &mut Writer)) -> Self {
+        match self.client.inside(path) {
+            Ok(path) => encode(&path, &mut self.ops),
+            Err(error) => {
+                self.error.get_or_insert_with(|| RequestError::Path(error).into());
+            }
+        }
+        self.count += 1;
+        self
+    }
+}
+
+impl fmt::Debug for Multi {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Multi").field("count", &self.count).finish_non_exhaustive()
+    }
+}
+
+impl Refusal for MultiError {
+    fn of_code(_: ErrorCode) -> Option<Self> {
+        None
+    }
+}
+
+fn multi(reply: Reply) -> Result<Vec<MultiResult>, MultiError> {
+    let scope = Arc::clone(&reply.scope);
+    let answer = good::<MultiError>(reply)?;
+    let response = read::<MultiResponse<'_>>(&answer)?;
+    // When one failed, those before it carry 0 and those behind it "not tried".
+    let failed = response.results.iter().enumerate().find_map(|(index, result)| match result {
+        WireResult::Error(code) => (*code != 0).then_some((index, *code)),
+        WireResult::Create(_)
+        | WireResult::Create2(..)
+        | WireResult::Delete
+        | WireResult::SetData(_)
+        | WireResult::Check
+        | WireResult::GetData(..)
+        | WireResult::GetChildren(_) => None,
+    });
+    if let Some((index, code)) = failed {
+        return Err(MultiError::Failed { index, code: ErrorCode::new(code) });
+    }
+    response.results.into_iter().map(|result| Ok(multi_result(&scope, &result)?)).collect()
+}
+
+fn multi_result(scope: &Scope, result: &WireResult<'_>) -> Result<MultiResult, DecodeError> {
+    Ok(match *result {
+        WireResult::Create2(path, stat) => {
+            let path = text(path)?;
+            let path = scope.chroot.strip(path).unwrap_or(path).to_owned();
+            MultiResult::Created(Created::new(path, stat))
+        }
+        WireResult::Delete => MultiResult::Deleted,
+        WireResult::SetData(stat) => MultiResult::Set(stat),
+        WireResult::Check => MultiResult::Checked,
+        WireResult::Create(_)
+        | WireResult::GetData(..)
+        | WireResult::GetChildren(_)
+        | WireResult::Error(_) => return Err(UNEXPECTED),
+    })
+}
+
+/// Several reads in one request; see [`Client::multi_read`]. One that fails does not affect the
+/// others.
+#[must_use = "nothing is read before it is sent"]
+#[derive(Clone)]
+pub struct MultiRead {
+    client: Client,
+    ops: Writer,
+    error: Option<RequestError>,
+}
+
+/// What one operation of a [`MultiRead`] read.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum MultiReadResult {
+    /// Data and stat.
+    Node {
+        /// The data.
+        data: Bytes,
+        /// The stat.
+        stat: Stat,
+    },
+    /// The children's names, in no order.
+    Children(Vec<String>),
+    /// The read was refused.
+    Refused(ErrorCode),
+}
+
+impl MultiRead {
+    pub(crate) fn new(client: &Client) -> Self {
+        Self { client: client.clone(), ops: Writer::new(), error: None }
+    }
+
+    /// Reads a node's data and stat.
+    pub fn get(self, path: &str) -> Self {
+        self.add(path, |path, ops| {
+            MultiOp::GetData(ReadRequest { path: path.into(), watch: false }).encode(ops);
+        })
+    }
+
+    /// Lists a node's children.
+    pub fn children(self, path: &str) -> Self {
+        self.add(path, |path, ops| {
+            MultiOp::GetChildren(ReadRequest { path: path.into(), watch: false }).encode(ops);
+        })
+    }
+
+    /// Takes its place in the session's order. Answers one result per read, in order.
+    pub fn send(mut self) -> Op<Vec<MultiReadResult>, RequestError> {
+        if let Some(error) = self.error {
+            return Op::refused(error, multi_read);
+        }
+        MultiHeader::END.encode(&mut self.ops);
+        let body = Body(|writer: &mut Writer| writer.raw(self.ops.as_slice()));
+        self.client.ask_body(OpCode::MultiRead, &body, multi_read)
+    }
+
+    fn add(mut self, path: &str, encode: impl FnOnce(&str, &mut Writer)) -> Self {
+        match self.client.inside(path) {
+            Ok(path) => encode(&path, &mut self.ops),
+            Err(error) => {
+                self.error.get_or_insert_with(|| error.into());
+            }
+        }
+        self
+    }
+}
+
+impl fmt::Debug for MultiRead {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MultiRead").field("bytes", &self.ops.len()).finish_non_exhaustive()
+    }
+}
+
+fn multi_read(reply: Reply) -> Result<Vec<MultiReadResult>, RequestError> {
+    let answer = good::<RequestError>(reply)?;
+    let response = read::<MultiResponse<'_>>(&answer)?;
+    let mut results = Vec::new();
+    for result in response.results {
+        results.push(match result {
+            WireResult::GetData(bytes, stat) => {
+                MultiReadResult::Node { data: data(&answer, bytes), stat }
+            }
+            WireResult::GetChildren(children) => MultiReadResult::Children(names(children)?),
+            WireResult::Error(code) => MultiReadResult::Refused(ErrorCode::new(code)),
+            WireResult::Create(_)
+            | WireResult::Create2(..)
+            | WireResult::Delete
+            | WireResult::SetData(_)
+            | WireResult::Check => return Err(UNEXPECTED.into()),
+        });
+    }
+    Ok(results)
+}
+
+/// A result of another operation than the one asked for.
+const UNEXPECTED: DecodeError = DecodeError {
+    offset: 0,
+    expected: Expected::OneOf("results of the operations asked for"),
+    got: -1,
+};

@@ -1,0 +1,48 @@
+//! Everything the client wants from the world, so that a simulation can be the world.
+//!
+//! Six functions are enough: one clock, one way to wait, one way to run something beside the caller,
+//! two steps to a connection, and a source of randomness. No other file of this crate reaches for a
+//! clock, a timer, a task or a random number.
+
+mod tokio;
+
+use std::{io, net::SocketAddr, pin::Pin};
+
+use ::tokio::io::{AsyncRead, AsyncWrite};
+use zk_proto::Instant;
+
+pub use self::tokio::TokioRuntime;
+
+/// The world a client lives in.
+pub trait Runtime: Send + Sync + 'static {
+    /// The moment on a monotonic clock whose origin is the runtime's choice.
+    fn now(&self) -> Instant;
+
+    /// Waits until a moment of the same clock.
+    fn sleep_until(&self, at: Instant) -> Pin<Box<dyn Future<Output = ()> + Send>>;
+
+    /// Runs a task beside the caller.
+    fn spawn(&self, task: Pin<Box<dyn Future<Output = ()> + Send>>);
+
+    /// The addresses behind a name, asked for at every attempt to connect.
+    fn resolve(
+        &self,
+        host: &str,
+        port: u16,
+    ) -> Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + Send>>;
+
+    /// Connects to an address.
+    #[expect(clippy::type_complexity, reason = "a boxed future of a boxed connection, used once")]
+    fn connect(
+        &self,
+        address: SocketAddr,
+    ) -> Pin<Box<dyn Future<Output = io::Result<Box<dyn Connection>>> + Send>>;
+
+    /// A random number, for jitter and for spreading over servers. Not for secrets.
+    fn random(&self) -> u64;
+}
+
+/// A connected stream of bytes.
+pub trait Connection: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Connection for T {}
