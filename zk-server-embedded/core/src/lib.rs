@@ -13,5 +13,6 @@ pub mod front;
 pub mod input;
 pub mod limits;
 pub mod output;
+pub mod storage;
 pub mod tree;
 pub mod watch;

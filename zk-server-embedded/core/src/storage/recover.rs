@@ -1,0 +1,550 @@
+//! From files to the state they stand for, or to the reason why they stand for none.
+//!
+//! ```text
+//!  newest whole snapshot ──┐
+//!  logs from there on ─────┴─► replay ─► checks ─► mend ─► Recovered
+//! ```
+//! A **torn tail** is what a crash leaves: nothing whole follows it, and nobody was told that what
+//! is missing is safe. It is cut off. Everything else that is not as it should be is **damage**: a
+//! server without others to repair it refuses to start and says where, since going on would
+//! silently undo what clients were told. Nothing on disk is changed before all checks have passed;
+//! afterwards the directory is one that an Apache server can open.
+// reliability.md rules 7, 9, 12, 13; on-disk.md 3.5, 4.4 to 4.6, 6
+
+use alloc::{string::String, vec::Vec};
+use core::fmt;
+
+use zk_proto::{SessionId, Zxid, jute::DecodeError};
+
+use super::{
+    disk::{Dir, Disk, DiskError, Place, remove_if_there},
+    epoch_file,
+    log::{Broken, Head, LogScan, Next, format},
+    name::{self, Numbered},
+    replay::{Loading, Replay},
+    snapshot::{self, SnapshotError, Trailer},
+    store::BATCH_BYTES_MAX,
+    watermark,
+};
+use crate::tree::{Tree, TreeConfig};
+
+/// How a server recovers.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct RecoverConfig {
+    /// How the tree is kept.
+    pub tree: TreeConfig,
+    /// Whether an empty directory may become a new database (`db.autocreate`).
+    pub may_create: bool,
+    /// Whether logs without any snapshot are a whole history (`snapshot.trust.empty`): for
+    /// directories of servers up to 3.4.
+    pub trusts_no_snapshot: bool,
+    /// Whether a batch of which only some sectors were written is cut off like a torn tail.
+    ///
+    /// A batch is one write; a crash may leave its end without its beginning. Without others to
+    /// repair from, refusing would turn every such crash into a server that needs an operator, so a
+    /// server on its own says yes. A member of an ensemble says no and is repaired by the others.
+    pub cuts_torn_batch: bool,
+    /// What is done when the tree does not add up to what the log says.
+    pub digest: DigestPolicy,
+}
+
+/// What is done when the tree does not add up to the digests in the log.
+///
+/// Servers of other makes may write a wrong one for a single transaction; the next right one shows
+/// that nothing is lost. A difference that lasts to the end of the log is damage.
+// reliability.md G13
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum DigestPolicy {
+    /// A difference that lasts is refused; one that heals is reported.
+    Refuse,
+    /// Any difference is only reported.
+    Report,
+}
+
+impl Default for RecoverConfig {
+    fn default() -> Self {
+        Self {
+            tree: TreeConfig::default(),
+            may_create: true,
+            trusts_no_snapshot: false,
+            cuts_torn_batch: true,
+            digest: DigestPolicy::Refuse,
+        }
+    }
+}
+
+/// What a server starts from.
+#[derive(Debug)]
+pub struct Recovered {
+    /// The tree.
+    pub tree: Tree,
+    /// Sessions and their timeouts in milliseconds, in order of their numbers. Ephemeral nodes of
+    /// other sessions may be in the tree; a server that leads removes them.
+    pub sessions: Vec<(SessionId, i32)>,
+    /// The last transaction; [`Zxid::NONE`] for an empty directory that may not become a database.
+    pub last_zxid: Zxid,
+    /// What was found.
+    pub report: Report,
+}
+
+/// What recovery found, for the log and for whoever purges.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Report {
+    /// The snapshot it started from; `None` for an empty directory.
+    pub snapshot: Option<Numbered>,
+    /// Newer ones that were no use, and why.
+    pub skipped: Vec<(String, SnapshotError)>,
+    /// Transactions applied from the log.
+    pub applied: u64,
+    /// Transactions that stood in the log twice.
+    pub repeated: u64,
+    /// What was cut off.
+    pub cut: Option<Cut>,
+    /// Where tree and log did not agree.
+    pub mismatches: DigestMismatches,
+    /// What the watermark said.
+    pub watermark: Option<Zxid>,
+}
+
+/// A torn tail that was cut off.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Cut {
+    /// From which file.
+    pub file: String,
+    /// From where on.
+    pub offset: u64,
+    /// What was wrong there.
+    pub what: Broken,
+}
+
+/// Transactions after which the tree did not add up to what was written with them.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct DigestMismatches {
+    /// How many.
+    pub count: u64,
+    /// The first.
+    pub first: Option<Zxid>,
+    /// Whether the last one compared was one of them.
+    pub lasts: bool,
+}
+
+impl DigestMismatches {
+    pub(super) fn note(&mut self, zxid: Zxid, is_equal: bool) {
+        self.lasts = !is_equal;
+        if !is_equal {
+            self.count += 1;
+            self.first = self.first.or(Some(zxid));
+        }
+    }
+}
+
+/// Why a server does not start.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RecoverError {
+    /// The disk failed.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    /// A file stands in the wrong one of two directories.
+    #[error("{file} is in the directory of the {}; move it to the other one",
+        if *.dir == Dir::Logs { "logs" } else { "snapshots" })]
+    Misplaced {
+        /// Where it stands.
+        dir: Dir,
+        /// Which file.
+        file: String,
+    },
+    /// There are logs, and no snapshot they continue.
+    #[error("{first_log} continues a snapshot, and no good one is there{}; \
+        bring one back from a backup, or, if the logs are the whole history, allow to start without",
+        Listed(.skipped))]
+    NoSnapshot {
+        /// The oldest log.
+        first_log: String,
+        /// Snapshots that are no use, and why.
+        skipped: Vec<(String, SnapshotError)>,
+    },
+    /// The history is damaged.
+    #[error(transparent)]
+    Damaged(#[from] Damage),
+}
+
+/// Where a history is damaged.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[error(
+    "{file}, byte {offset}, after transaction {after:#x}: {fault}. Clients may have been told \
+    of transactions that cannot be read here, so this server does not start: bring the directory \
+    back from a backup, or take its content from another server"
+)]
+pub struct Damage {
+    /// In which file.
+    pub file: String,
+    /// Where.
+    pub offset: u64,
+    /// The last transaction that is whole.
+    pub after: Zxid,
+    /// What is wrong.
+    pub fault: Fault,
+}
+
+/// What is wrong with a history.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Fault {
+    /// The file does not begin as a log does.
+    #[error("this is not the beginning of a log")]
+    Header,
+    /// A record is damaged, and it is not the torn end of the log.
+    #[error("a record is damaged ({0:?}) and later ones follow")]
+    Record(Broken),
+    /// The name of the file promises another transaction.
+    #[error("the file begins with {found:#x}")]
+    Misnamed {
+        /// What it begins with.
+        found: Zxid,
+    },
+    /// Transactions are missing.
+    #[error("the next transaction is {found:#x}; some are missing")]
+    Gap {
+        /// What comes next.
+        found: Zxid,
+    },
+    /// The history goes back, with other content than before.
+    #[error("{found:#x} comes again with other content")]
+    Contradiction {
+        /// What comes again.
+        found: Zxid,
+    },
+    /// A transaction cannot be read.
+    #[error("transaction {zxid:#x} cannot be read: {error}")]
+    Txn {
+        /// Which one.
+        zxid: Zxid,
+        /// Why.
+        error: DecodeError,
+    },
+    /// The history ends before something that is known to have been there.
+    #[error("the history ends here, but {what} reached {zxid:#x}")]
+    Lost {
+        /// What is known to have been there.
+        zxid: Zxid,
+        /// From where it is known.
+        what: Known,
+    },
+    /// The tree does not add up to what the log says.
+    #[error("since transaction {since:#x} the tree does not add up to the digests in the log")]
+    Digest {
+        /// Where it began.
+        since: Zxid,
+    },
+}
+
+/// From where the end of a history is known.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Known {
+    /// From the watermark: the file `durable-zxid`.
+    Watermark,
+    /// From what a snapshot holds.
+    Snapshot,
+}
+
+impl fmt::Display for Known {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Watermark => "the log (as durable-zxid says)",
+            Self::Snapshot => "a snapshot",
+        })
+    }
+}
+
+struct Listed<'a>(&'a [(String, SnapshotError)]);
+
+impl fmt::Display for Listed<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|(name, error)| write!(f, " ({name}: {error})"))
+    }
+}
+
+/// Snapshots looked at before giving up.
+// ZooKeeper: FileSnap.deserialize
+const SNAPSHOTS_TRIED_MAX: usize = 100;
+
+/// Reads the state a server starts from, and mends what a crash left.
+///
+/// # Errors
+/// [`RecoverError`]; nothing was changed then, unless the disk failed while mending.
+pub fn recover(disk: &mut dyn Disk, config: &RecoverConfig) -> Result<Recovered, RecoverError> {
+    check_directories(disk)?;
+    let logs = name::logs(disk)?;
+    let mut report = Report { watermark: watermark::read(disk)?, ..Report::default() };
+    let mut known = report.watermark.map(|zxid| (zxid, Known::Watermark));
+    for file in name::snapshots(disk)?.into_iter().rev().take(SNAPSHOTS_TRIED_MAX) {
+        match load(disk, &file, config)? {
+            Ok(mut replay) => {
+                let cut = read_logs(disk, &logs, &mut replay, config)?;
+                known = known.max(Some((replay.settled(), Known::Snapshot)));
+                if replay.tree.acls_missing() > 0 {
+                    known = known.max(Some((file.zxid, Known::Snapshot)));
+                    report.skipped.push((file.name, SnapshotError::MissingAcl));
+                    continue;
+                }
+                check_end(&replay, known, &logs, cut.as_ref())?;
+                report.snapshot = Some(file);
+                return finish(disk, config, replay, cut, report, &logs);
+            }
+            Err(error) => {
+                known = known.max(Some((file.zxid, Known::Snapshot)));
+                report.skipped.push((file.name, error));
+            }
+        }
+    }
+    without_snapshot(disk, config, report, known, &logs)
+}
+
+/// A new database, one that an ensemble is to fill, or an old one that never had a snapshot.
+// on-disk.md 4.6; ZooKeeper: FileTxnSnapLog.restore
+fn without_snapshot(
+    disk: &mut dyn Disk,
+    config: &RecoverConfig,
+    report: Report,
+    known: Option<(Zxid, Known)>,
+    logs: &[Numbered],
+) -> Result<Recovered, RecoverError> {
+    if let Some(first) = first_with_records(disk, logs)?
+        && !config.trusts_no_snapshot
+    {
+        return Err(RecoverError::NoSnapshot { first_log: first, skipped: report.skipped });
+    }
+    let fresh = Loading::new(config.tree);
+    let mut replay = fresh.finish(Zxid::ZERO, Trailer::default(), config.tree.digest);
+    let cut = read_logs(disk, logs, &mut replay, config)?;
+    check_end(&replay, known, logs, cut.as_ref())?;
+    let is_marked = epoch_file::may_initialize(disk)?;
+    if replay.last == Zxid::ZERO && !is_marked && !config.may_create {
+        let mut recovered = finish(disk, config, replay, cut, report, logs)?;
+        recovered.last_zxid = Zxid::NONE;
+        return Ok(recovered);
+    }
+    let recovered = finish(disk, config, replay, cut, report, logs)?;
+    // Logs without a snapshot are what an Apache server refuses to open.
+    let sessions = recovered.sessions.iter().copied();
+    snapshot::write_at_once(disk, &recovered.tree, sessions, config.tree.digest)?;
+    if is_marked {
+        epoch_file::initialized(disk)?;
+    }
+    Ok(recovered)
+}
+
+/// Builds the tree of one snapshot; the inner error says why it is no use.
+fn load(
+    disk: &mut dyn Disk,
+    file: &Numbered,
+    config: &RecoverConfig,
+) -> Result<Result<Replay, SnapshotError>, DiskError> {
+    if !snapshot::looks_whole(disk, &file.name, file.bytes)? {
+        return Ok(Err(SnapshotError::Cut));
+    }
+    let mut loading = Loading::new(config.tree);
+    match snapshot::load(disk, &file.name, &mut loading) {
+        Ok(trailer) => Ok(Ok(loading.finish(file.zxid, trailer, config.tree.digest))),
+        Err(SnapshotError::Disk(error)) => Err(error),
+        Err(error) => Ok(Err(error)),
+    }
+}
+
+/// Applies all logs that may hold something later than the snapshot; says what is to be cut off.
+fn read_logs(
+    disk: &mut dyn Disk,
+    logs: &[Numbered],
+    replay: &mut Replay,
+    config: &RecoverConfig,
+) -> Result<Option<Cut>, RecoverError> {
+    let needed = needed(logs, replay.last);
+    for (place, file) in needed.iter().enumerate() {
+        let Some(cut) = read_log(disk, file, replay, config)? else {
+            continue;
+        };
+        let later = needed.get(place + 1..).unwrap_or_default();
+        if first_with_records(disk, later)?.is_some() {
+            let fault = Fault::Record(cut.what);
+            return Err(damage(file, cut.offset, replay.last, fault).into());
+        }
+        return Ok(Some(cut));
+    }
+    Ok(None)
+}
+
+/// The files that may hold something later than `base`.
+fn needed(logs: &[Numbered], base: Zxid) -> &[Numbered] {
+    let later = logs.partition_point(|file| file.zxid <= base);
+    let continues = logs.get(later).is_some_and(|file| base.next() == Some(file.zxid));
+    let from = if continues { later } else { later.saturating_sub(1) };
+    logs.get(from..).unwrap_or_default()
+}
+
+/// Applies one log; says where its tail is torn.
+fn read_log(
+    disk: &mut dyn Disk,
+    file: &Numbered,
+    replay: &mut Replay,
+    config: &RecoverConfig,
+) -> Result<Option<Cut>, RecoverError> {
+    let (head, mut scan) = LogScan::open(disk, file)?;
+    match head {
+        Head::Blank => return Ok(None),
+        Head::Good => {}
+        // A header on its way when power failed; later files decide.
+        Head::Short => {
+            return Ok(Some(Cut { file: file.name.clone(), offset: 0, what: Broken::Cut }));
+        }
+        Head::Foreign => return Err(damage(file, 0, replay.last, Fault::Header).into()),
+    }
+    let mut is_first = true;
+    loop {
+        match scan.advance()? {
+            Next::Record { offset, zxid, payload } => {
+                if is_first && zxid != file.zxid {
+                    let fault = Fault::Misnamed { found: zxid };
+                    return Err(damage(file, offset, replay.last, fault).into());
+                }
+                is_first = false;
+                let after = replay.last;
+                replay.take(zxid, payload).map_err(|fault| damage(file, offset, after, fault))?;
+            }
+            Next::End { .. } => return Ok(None),
+            Next::Broken { offset, what } => {
+                if !is_torn(&mut scan, offset, config)? {
+                    let fault = Fault::Record(what);
+                    return Err(damage(file, offset, replay.last, fault).into());
+                }
+                return Ok(Some(Cut { file: file.name.clone(), offset, what }));
+            }
+        }
+    }
+}
+
+/// Whether a crash inside the last write can have left this, as far as this file tells.
+// reliability.md rule 7
+fn is_torn(scan: &mut LogScan<'_>, offset: u64, config: &RecoverConfig) -> Result<bool, DiskError> {
+    let Some((next, _)) = scan.find_record(offset + 1)? else {
+        return Ok(true);
+    };
+    if !config.cuts_torn_batch || scan.first_nonzero(offset + BATCH_BYTES_MAX)?.is_some() {
+        return Ok(false);
+    }
+    scan.has_unwritten_sector(offset, next)
+}
+
+/// The name of the first of these files that holds any whole record.
+fn first_with_records(disk: &mut dyn Disk, logs: &[Numbered]) -> Result<Option<String>, DiskError> {
+    for file in logs {
+        let (head, mut scan) = LogScan::open(disk, file)?;
+        let has_record = match head {
+            Head::Blank | Head::Short => false,
+            Head::Good => scan.find_record(format::HEADER.len() as u64)?.is_some(),
+            // Whatever it is, it was not left by a crash.
+            Head::Foreign => true,
+        };
+        if has_record {
+            return Ok(Some(file.name.clone()));
+        }
+    }
+    Ok(None)
+}
+
+/// Holds the end of the history against everything that is known to have been there.
+fn check_end(
+    replay: &Replay,
+    known: Option<(Zxid, Known)>,
+    logs: &[Numbered],
+    cut: Option<&Cut>,
+) -> Result<(), Damage> {
+    let last_log = logs.last().map_or("log", |file| file.name.as_str());
+    let (file, offset) = cut.map_or((last_log, 0), |cut| (cut.file.as_str(), cut.offset));
+    let at = |fault| Damage { file: file.into(), offset, after: replay.last, fault };
+    match known {
+        Some((zxid, what)) if zxid > replay.last => Err(at(Fault::Lost { zxid, what })),
+        Some(_) | None => Ok(()),
+    }
+}
+
+fn damage(file: &Numbered, offset: u64, after: Zxid, fault: Fault) -> Damage {
+    Damage { file: file.name.clone(), offset, after, fault }
+}
+
+/// Everything is known to be whole: mends the directory and hands the state over.
+fn finish(
+    disk: &mut dyn Disk,
+    config: &RecoverConfig,
+    replay: Replay,
+    cut: Option<Cut>,
+    mut report: Report,
+    logs: &[Numbered],
+) -> Result<Recovered, RecoverError> {
+    let mismatches = replay.mismatches;
+    if let Some(since) = mismatches.first.filter(|_| mismatches.lasts)
+        && config.digest == DigestPolicy::Refuse
+    {
+        let file = logs.last().map_or_else(String::new, |file| file.name.clone());
+        let fault = Fault::Digest { since };
+        return Err(Damage { file, offset: 0, after: replay.last, fault }.into());
+    }
+    mend(disk, cut.as_ref(), logs)?;
+    // Of what was read, some may only have been on its way to the disk.
+    for file in needed(&name::logs(disk)?, replay.base()) {
+        disk.sync(Place::log(&file.name))?;
+    }
+    report.applied = replay.applied;
+    report.repeated = replay.repeated;
+    report.mismatches = mismatches;
+    report.cut = cut;
+    Ok(Recovered {
+        last_zxid: replay.last,
+        tree: replay.tree,
+        sessions: replay.sessions.into_iter().collect(),
+        report,
+    })
+}
+
+/// Leaves nothing that would stop an Apache server: no torn tail, no half header, no rests.
+fn mend(disk: &mut dyn Disk, cut: Option<&Cut>, logs: &[Numbered]) -> Result<(), DiskError> {
+    if let Some(cut) = cut {
+        if cut.offset <= format::HEADER.len() as u64 {
+            disk.remove(Place::log(&cut.file))?;
+        } else {
+            disk.truncate(Place::log(&cut.file), cut.offset)?;
+            disk.sync(Place::log(&cut.file))?;
+        }
+    }
+    for file in logs {
+        let was_cut = cut.is_some_and(|cut| cut.file == file.name);
+        if !was_cut && LogScan::open(disk, file)?.0 == Head::Blank {
+            disk.remove(Place::log(&file.name))?;
+        }
+    }
+    remove_if_there(disk, Place::log(name::LOG_TEMPORARY))?;
+    for file in disk.list(Dir::Snapshots)? {
+        if name::is_temporary(&file.name) {
+            remove_if_there(disk, Place::snapshot(&file.name))?;
+        }
+    }
+    disk.sync_dir(Dir::Logs)?;
+    disk.sync_dir(Dir::Snapshots)
+}
+
+/// Logs and snapshots either share a directory or keep out of each other's.
+// ZooKeeper: FileTxnSnapLog.checkLogDir, checkSnapDir
+fn check_directories(disk: &mut dyn Disk) -> Result<(), RecoverError> {
+    let in_logs = disk.list(Dir::Logs)?;
+    let in_snapshots = disk.list(Dir::Snapshots)?;
+    if in_logs == in_snapshots {
+        return Ok(());
+    }
+    let misplaced = [(Dir::Logs, in_logs, "snapshot."), (Dir::Snapshots, in_snapshots, "log.")];
+    for (dir, files, prefix) in misplaced {
+        if let Some(file) = files.into_iter().find(|file| file.name.starts_with(prefix)) {
+            return Err(RecoverError::Misplaced { dir, file: file.name });
+        }
+    }
+    Ok(())
+}
