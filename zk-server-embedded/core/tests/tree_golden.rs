@@ -138,7 +138,7 @@ fn shown(tree: &Tree) -> Vec<String> {
     while let Some(node) = walk.next(tree) {
         let data = node.data().map_or_else(
             || "null".into(),
-            |data| data.iter().map(|byte| format!("{byte:02x}")).collect::<String>(),
+            |data| data.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat(),
         );
         let acl: Vec<String> = node
             .acl()

@@ -331,3 +331,6 @@ pub(crate) fn rooted(path: &str) -> &str {
 fn size_of_node(node: &Node) -> u64 {
     (node.path.chars().count() + node.data_length()) as u64
 }
+
+#[cfg(test)]
+mod tests;

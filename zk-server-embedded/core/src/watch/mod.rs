@@ -135,3 +135,6 @@ impl WatchTable {
         self.table.check();
     }
 }
+
+#[cfg(test)]
+mod tests;
