@@ -118,7 +118,12 @@ final class ApacheServer implements AutoCloseable {
         }
     }
 
-    private static List<String> common(Path dir) {
+    /** Ends the process at once. */
+    void kill() throws InterruptedException {
+        process.destroyForcibly().waitFor();
+    }
+
+    static List<String> common(Path dir) {
         return List.of("dataDir=" + dir.resolve("data"), "tickTime=2000",
                 "admin.enableServer=false", "4lw.commands.whitelist=*",
                 "extendedTypesEnabled=true");
@@ -126,6 +131,14 @@ final class ApacheServer implements AutoCloseable {
 
     private static ApacheServer start(
             Path dir, int port, List<String> config, String[] jvm, String mode) throws Exception {
+        ApacheServer server = launch(dir, port, config, jvm);
+        server.await(mode);
+        return server;
+    }
+
+    /** Starts a process and does not wait for it. */
+    static ApacheServer launch(Path dir, int port, List<String> config, String... jvm)
+            throws Exception {
         Files.createDirectories(dir);
         Path file = Files.write(dir.resolve("zoo.cfg"), config);
         List<String> command = new ArrayList<>(
@@ -141,19 +154,24 @@ final class ApacheServer implements AutoCloseable {
                                   .redirectErrorStream(true)
                                   .redirectOutput(ProcessBuilder.Redirect.appendTo(log.toFile()))
                                   .start();
-        ApacheServer server = new ApacheServer(dir, port, process);
+        return new ApacheServer(dir, port, process);
+    }
+
+    /** Waits until the server says that it is in this mode. */
+    void await(String mode) throws Exception {
         long limit = System.nanoTime() + TimeUnit.MILLISECONDS.toNanos(START_LIMIT_MS);
         while (process.isAlive() && System.nanoTime() < limit) {
             try {
-                if (server.word("srvr").contains(mode)) {
-                    return server;
+                if (word("srvr").contains(mode)) {
+                    return;
                 }
             } catch (IOException notYet) {
                 // Refused until the port is open.
             }
             Thread.sleep(50);
         }
-        server.close();
-        throw new IllegalStateException("server did not start:\n" + Files.readString(log));
+        close();
+        throw new IllegalStateException(
+                "server did not start:\n" + Files.readString(dir.resolve("server.log")));
     }
 }
