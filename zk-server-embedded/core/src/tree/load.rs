@@ -145,6 +145,10 @@ impl TreeLoader {
         if self.has_root {
             return Err(LoadError::Duplicate(String::new()));
         }
+        // No session's end and no time to live can end the root.
+        if stat.owner != Owner::Persistent.raw() {
+            return Err(LoadError::Owner(String::new(), stat.owner));
+        }
         self.has_root = true;
         self.tree.acls.hold(acl);
         let replaced = core::mem::replace(&mut self.tree.arena.node_mut(ROOT).acl, acl);

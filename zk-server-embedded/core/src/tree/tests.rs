@@ -300,7 +300,10 @@ fn a_list_that_the_snapshot_lacks_lets_nobody_in_until_the_log_supplies_it() {
 fn a_snapshot_that_is_no_tree_is_refused_with_the_place() {
     let fresh = StatPersisted::default();
     let bad_owner = StatPersisted { owner: (0xff << 56) | (1 << 40), ..fresh };
+    let owned = StatPersisted { owner: 7, ..fresh };
     let mut loader = TreeLoader::new(CONFIG);
+    let refused = loader.node("", None, -1, owned);
+    assert_eq!(refused, Err(LoadError::Owner(String::new(), 7)), "the root belongs to nobody");
     loader.node("", None, -1, fresh).expect("the root");
     loader.node("/a", None, -1, fresh).expect("in place");
     loader.acl(3, Acl::open()).expect("in place");
