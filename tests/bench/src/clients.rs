@@ -24,9 +24,11 @@ use crate::table::{Table, thousands};
 use crate::target::Target;
 use crate::workload::Workload;
 
+mod ours;
 mod peer;
 mod session;
 
+use ours::Ours;
 use peer::Peer;
 use session::{Deed, Figures, Run, Style};
 
@@ -38,15 +40,17 @@ const STYLES: [Style; 3] = [Style::Single, Style::Pipelined(256), Style::Tasks(2
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 enum Kind {
     Raw,
+    Ours,
     Peer,
 }
 
 impl Kind {
-    const ALL: [Self; 2] = [Self::Raw, Self::Peer];
+    const ALL: [Self; 3] = [Self::Raw, Self::Ours, Self::Peer];
 
     const fn title(self) -> &'static str {
         match self {
             Self::Raw => "raw bytes",
+            Self::Ours => "zk-client",
             Self::Peer => "zookeeper-client 0.11",
         }
     }
@@ -55,7 +59,10 @@ impl Kind {
     const fn has(self, style: Style) -> bool {
         match (self, style) {
             (Self::Raw, Style::Tasks(_)) => false,
-            (Self::Raw | Self::Peer, Style::Single | Style::Pipelined(_) | Style::Tasks(_)) => true,
+            (
+                Self::Raw | Self::Ours | Self::Peer,
+                Style::Single | Style::Pipelined(_) | Style::Tasks(_),
+            ) => true,
         }
     }
 
@@ -63,6 +70,7 @@ impl Kind {
     fn run(self, server: &Server, run: &Run) -> io::Result<Figures> {
         match self {
             Self::Raw => raw(&server.target, run),
+            Self::Ours => session::run::<Ours>(&server.target, run),
             Self::Peer => session::run::<Peer>(&server.target, run),
         }
     }
