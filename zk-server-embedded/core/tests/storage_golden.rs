@@ -4,11 +4,7 @@ use std::{collections::BTreeMap, fmt::Write, fs, path::Path};
 
 use zk_proto::{SessionId, Zxid};
 use zk_server_core::{
-    storage::{
-        disk::Dir,
-        recover::{RecoverConfig, Recovered, recover},
-        sim_disk::SimDisk,
-    },
+    storage::{RecoverConfig, Recovered, disk::Dir, recover, sim_disk::SimDisk},
     tree::TreeConfig,
 };
 

@@ -20,10 +20,16 @@ pub mod epoch_file;
 pub mod log;
 pub mod name;
 pub mod purge;
-pub mod recover;
+mod recover;
 mod replay;
 pub mod sim_disk;
 pub mod snapshot;
 pub mod store;
 pub mod watermark;
 mod window;
+
+pub use recover::{
+    Cut, Damage, DigestMismatches, DigestPolicy, Fault, Known, RecoverConfig, RecoverError,
+    Recovered, Report, recover,
+};
+pub use snapshot::{SnapshotEncoder, Step};
