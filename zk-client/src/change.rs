@@ -9,7 +9,8 @@ use zk_proto::{
 };
 
 use crate::{
-    client::{ANY, Client, Node, good, node, read},
+    answer::{good, node, read},
+    client::{Client, Node},
     error::{DeleteError, ReconfigError, SetAclError, SetError},
     op::Op,
 };
@@ -26,7 +27,7 @@ pub struct Set<'a> {
 
 impl<'a> Set<'a> {
     pub(crate) const fn new(client: &'a Client, path: &'a str, data: &'a [u8]) -> Self {
-        Self { client, path, data, version: ANY }
+        Self { client, path, data, version: Version::ANY }
     }
 
     /// Only if the node's data has this version.
@@ -67,7 +68,7 @@ pub struct Delete<'a> {
 
 impl<'a> Delete<'a> {
     pub(crate) const fn new(client: &'a Client, path: &'a str) -> Self {
-        Self { client, path, version: ANY }
+        Self { client, path, version: Version::ANY }
     }
 
     /// Only if the node's data has this version.
@@ -112,7 +113,7 @@ pub struct SetAcl<'a> {
 
 impl<'a> SetAcl<'a> {
     pub(crate) const fn new(client: &'a Client, path: &'a str, acl: &'a [Acl]) -> Self {
-        Self { client, path, acl, version: ANY }
+        Self { client, path, acl, version: Version::ANY }
     }
 
     /// Only if the list has this version ([`Stat::aversion`]).

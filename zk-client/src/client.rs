@@ -3,19 +3,19 @@
 use std::{borrow::Cow, fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use zk_client_core::{Answer, Credentials, Failure, SessionEpoch, SessionState, WatchKind};
+use zk_client_core::{Credentials, Failure, SessionEpoch, SessionState, WatchKind};
 use zk_proto::{
-    Acl, AuthId, ErrorCode, Instant, PathError, Stat, Version, Zxid,
+    Acl, AuthId, ErrorCode, Instant, PathError, Stat, Zxid,
     client::{
-        AclResponse, AddWatchMode, AddWatchRequest, ChildCountResponse, ChildrenStatResponse,
-        DataResponse, EphemeralsResponse, OpCode, PathRequest, PrefixRequest, ReadRequest,
-        WatchRemovalRequest, WatcherType, WhoAmIResponse,
+        AclResponse, AddWatchMode, AddWatchRequest, ChildCountResponse, EphemeralsResponse, OpCode,
+        PathRequest, PrefixRequest, ReadRequest, WatchRemovalRequest, WatcherType, WhoAmIResponse,
     },
-    jute::{Decode, DecodeError, Encode, Expected, Reader, WireStr, Writer},
+    jute::{Encode, Writer},
     path::{Chroot, check},
 };
 
 use crate::{
+    answer::{UNWATCHED, children, found, good, node, read, text},
     builder::ClientBuilder,
     change::{Delete, Reconfig, Set, SetAcl},
     create::Create,
@@ -288,7 +288,7 @@ impl Client {
         let removes = Some((Box::from(&*path), kind));
         let op = OpCode::RemoveWatches;
         let submitted = self.scope.shared.submit(op, &body, None, removes, self.deadline());
-        Op::new(&self.scope, submitted, decode, Refusal::of_failure)
+        Op::new(&self.scope, submitted, decode)
     }
 
     // ---- the session ---------------------------------------------------------------------------
@@ -300,7 +300,7 @@ impl Client {
     pub fn add_auth(&self, credentials: Credentials) -> Op<(), AuthError> {
         let submitted = self.scope.shared.authenticate(credentials, self.deadline());
         let decode = |reply: Reply| reply.result.map(|_| ()).map_err(AuthError::from);
-        Op::new(&self.scope, submitted, decode, AuthError::from)
+        Op::new(&self.scope, submitted, decode)
     }
 
     /// Asks who the server takes this session for.
@@ -370,7 +370,7 @@ impl Client {
             Ok(_) | Err(Failure::SessionOver { .. }) => Ok(()),
             Err(failure) => Err(failure.into()),
         };
-        Op::new(&self.scope, submitted, decode, RequestError::from)
+        Op::new(&self.scope, submitted, decode)
     }
 
     // ---- for the builders ----------------------------------------------------------------------
@@ -398,7 +398,7 @@ impl Client {
         let watch = watch.map(|kind| (kind, &*path));
         let body = Body(|writer: &mut Writer| body(&path, writer));
         let submitted = self.scope.shared.submit(op, &body, watch, None, self.deadline());
-        Op::new(&self.scope, submitted, decode, Refusal::of_failure)
+        Op::new(&self.scope, submitted, decode)
     }
 
     /// Asks something whose paths are the server's already.
@@ -409,7 +409,7 @@ impl Client {
         decode: fn(Reply) -> Result<T, E>,
     ) -> Op<T, E> {
         let submitted = self.scope.shared.submit(op, body, None, None, self.deadline());
-        Op::new(&self.scope, submitted, decode, Refusal::of_failure)
+        Op::new(&self.scope, submitted, decode)
     }
 
     pub(crate) fn chroot(&self) -> &Chroot {
@@ -430,15 +430,6 @@ impl fmt::Debug for Client {
 /// Where an ensemble keeps its configuration.
 const CONFIG_PATH: &str = "/zookeeper/config";
 
-/// Data from here on shares the memory it arrived in; less is copied out, so that a few bytes kept by
-/// the caller do not keep a whole read buffer.
-const SHARED_BYTES_MIN: usize = 16 * 1024;
-
-/// An answer to a request for a watch without the watch. Requests and answers belong together, so
-/// there is none.
-const UNWATCHED: DecodeError =
-    DecodeError { offset: 0, expected: Expected::OneOf("watches"), got: 0 };
-
 /// What a closure writes, as a body.
 pub(crate) struct Body<F>(pub(crate) F);
 
@@ -451,49 +442,3 @@ impl<F: Fn(&mut Writer)> Encode for Body<F> {
 fn at_path(path: &str, writer: &mut Writer) {
     PathRequest { path: path.into() }.encode(writer);
 }
-
-/// The answer, if it is a good one.
-pub(crate) fn good<E: Refusal>(reply: Reply) -> Result<Answer, E> {
-    reply.result.map_err(E::of_failure)
-}
-
-/// Reads an answer's record.
-pub(crate) fn read<'a, T: Decode<'a>>(answer: &'a Answer) -> Result<T, DecodeError> {
-    T::decode(&mut Reader::with_length_max(&answer.body, answer.body.len()))
-}
-
-pub(crate) fn text(string: WireStr<'_>) -> Result<&str, DecodeError> {
-    string.text().ok_or(DecodeError { offset: 0, expected: Expected::Utf8, got: -1 })
-}
-
-pub(crate) fn node<E: From<DecodeError>>(answer: &Answer) -> Result<Node, E> {
-    let response = read::<DataResponse<'_>>(answer)?;
-    Ok(Node { data: data(answer, response.data), stat: response.stat })
-}
-
-pub(crate) fn data(answer: &Answer, data: Option<&[u8]>) -> Bytes {
-    match data.unwrap_or_default() {
-        data if data.len() >= SHARED_BYTES_MIN => answer.body.slice_ref(data),
-        data => Bytes::copy_from_slice(data),
-    }
-}
-
-fn children(answer: &Answer) -> Result<Children, ChildrenError> {
-    let response = read::<ChildrenStatResponse<'_>>(answer)?;
-    Ok(Children { names: names(response.children)?, stat: response.stat })
-}
-
-pub(crate) fn names(children: Vec<WireStr<'_>>) -> Result<Vec<String>, DecodeError> {
-    children.into_iter().map(|name| text(name).map(ToOwned::to_owned)).collect()
-}
-
-fn found(reply: &Reply) -> Result<Option<Stat>, ExistsError> {
-    match &reply.result {
-        Ok(answer) => Ok(Some(read::<Stat>(answer)?)),
-        Err(Failure::Refused(ErrorCode::NoNode)) => Ok(None),
-        Err(failure) => Err(ExistsError::of_failure(*failure)),
-    }
-}
-
-/// Any version.
-pub(crate) const ANY: Version = Version::ANY;

@@ -11,7 +11,8 @@ use zk_proto::{
 };
 
 use crate::{
-    client::{Body, Client, good, read, text},
+    answer::{good, read, text},
+    client::{Body, Client},
     error::CreateError,
     op::{Op, Reply},
 };

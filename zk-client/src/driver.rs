@@ -186,11 +186,13 @@ impl Driver {
         if inner.session.state().end().is_some() {
             next = Next::End;
         }
+        let mut replaced = None;
         if next == Next::Wait {
             self.arm(&inner, now);
-            inner.driver = Some(context.waker().clone());
+            replaced = inner.driver.replace(context.waker().clone());
         }
         drop(inner);
+        drop(replaced);
         for state in states {
             tracing::info!(server = self.server(), ?state, "session");
             self.shared.states.set(state);

@@ -48,6 +48,7 @@
 
 #![warn(clippy::exhaustive_enums, clippy::exhaustive_structs)]
 
+mod answer;
 mod builder;
 mod change;
 mod client;

@@ -13,7 +13,8 @@ use zk_proto::{
 };
 
 use crate::{
-    client::{Body, Client, data, good, names, read, text},
+    answer::{data, good, names, read, text},
+    client::{Body, Client},
     create::{Created, Draft},
     error::{CreateError, MultiError, OperationError, Refusal, RequestError},
     op::{Op, Reply, Scope},

@@ -35,6 +35,7 @@ pub struct Op<T, E> {
 
 enum Stage<E> {
     Failed(Option<E>),
+    Refused { scope: Arc<Scope>, failure: Failure },
     Asked { scope: Arc<Scope>, token: Token, watch: Option<WatchId> },
     Done,
 }
@@ -64,13 +65,11 @@ impl<T, E> Op<T, E> {
         scope: &Arc<Scope>,
         submitted: Result<Submitted, Failure>,
         decode: fn(Reply) -> Result<T, E>,
-        refuse: impl FnOnce(Failure) -> E,
     ) -> Self {
+        let scope = Arc::clone(scope);
         let stage = match submitted {
-            Ok(Submitted { token, watch }) => {
-                Stage::Asked { scope: Arc::clone(scope), token, watch }
-            }
-            Err(failure) => Stage::Failed(Some(refuse(failure))),
+            Ok(Submitted { token, watch }) => Stage::Asked { scope, token, watch },
+            Err(failure) => Stage::Refused { scope, failure },
         };
         Self { stage, decode }
     }
@@ -100,6 +99,11 @@ impl<T, E> Future for Op<T, E> {
                 None => Poll::Pending,
             },
             Stage::Done => Poll::Pending,
+            Stage::Refused { scope, failure } => {
+                let (scope, result) = (Arc::clone(scope), Err(*failure));
+                self.stage = Stage::Done;
+                Poll::Ready((self.decode)(Reply { result, scope, watch: None }))
+            }
             Stage::Asked { scope, token, watch } => {
                 let Poll::Ready(result) = scope.shared.poll_answer(*token, context) else {
                     return Poll::Pending;
@@ -126,7 +130,7 @@ impl<T, E> Drop for Op<T, E> {
 impl<T, E> fmt::Debug for Op<T, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let stage = match &self.stage {
-            Stage::Failed(_) => "failed",
+            Stage::Failed(_) | Stage::Refused { .. } => "failed",
             Stage::Asked { .. } => "asked",
             Stage::Done => "done",
         };

@@ -6,8 +6,9 @@
 //!   Driver        ◄── one read ──► lock: answers into slots, events into mailboxes ──► wake callers
 //! ```
 //!
-//! The lock is held for short steps only, never across an `.await` and never while waking. Only the
-//! driver drains the session's outputs.
+//! The lock is held for short steps only, never across an `.await`, and never while a waker is woken or
+//! dropped: that may run or drop a caller's future, which comes back here. Only the driver drains the
+//! session's outputs.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -154,19 +155,20 @@ impl Shared {
         token: Token,
         context: &Context<'_>,
     ) -> Poll<Result<Answer, Failure>> {
-        self.lock().slots.poll(token, context)
+        let (poll, _replaced) = self.lock().slots.poll(token, context);
+        poll
     }
 
     /// Nobody waits for the answer any more.
     pub(crate) fn withdraw(&self, token: Token, watch: Option<WatchId>) {
         let now = self.runtime.now();
         let mut inner = self.lock();
-        inner.slots.release(token);
+        let _released = inner.slots.release(token);
         inner.session.handle(now, Input::Withdraw(token));
-        if let Some(id) = watch {
-            inner.mailboxes.remove(&id);
+        let _mailbox = watch.and_then(|id| {
             inner.session.handle(now, Input::Unwatch(id));
-        }
+            inner.mailboxes.remove(&id)
+        });
         Self::wake_driver(inner);
     }
 
@@ -174,16 +176,17 @@ impl Shared {
     pub(crate) fn unwatch(&self, id: WatchId) {
         let now = self.runtime.now();
         let mut inner = self.lock();
-        inner.mailboxes.remove(&id);
+        let _mailbox = inner.mailboxes.remove(&id);
         inner.session.handle(now, Input::Unwatch(id));
         Self::wake_driver(inner);
     }
 
     pub(crate) fn poll_notice(&self, id: WatchId, context: &Context<'_>) -> Poll<Option<Notice>> {
-        match self.lock().mailboxes.get_mut(&id) {
+        let (poll, _replaced) = match self.lock().mailboxes.get_mut(&id) {
             Some(mailbox) => mailbox.poll(context),
-            None => Poll::Ready(None),
-        }
+            None => (Poll::Ready(None), None),
+        };
+        poll
     }
 
     pub(crate) fn epoch(&self) -> Option<SessionEpoch> {
@@ -283,33 +286,39 @@ impl Slots {
         wakers
     }
 
-    fn poll(&mut self, token: Token, context: &Context<'_>) -> Poll<Result<Answer, Failure>> {
+    /// The answer, and a waker to drop once the lock is free.
+    fn poll(
+        &mut self,
+        token: Token,
+        context: &Context<'_>,
+    ) -> (Poll<Result<Answer, Failure>>, Option<Waker>) {
         let slot = &mut self.slots[token.slot as usize];
         debug_assert_eq!(slot.seq, token.seq, "a slot belongs to one request until it is released");
         match &mut slot.state {
-            SlotState::Waiting(Some(waker)) if waker.will_wake(context.waker()) => Poll::Pending,
-            SlotState::Waiting(waker) => {
-                *waker = Some(context.waker().clone());
-                Poll::Pending
+            SlotState::Waiting(Some(waker)) if waker.will_wake(context.waker()) => {
+                (Poll::Pending, None)
             }
-            SlotState::Free => Poll::Pending,
+            SlotState::Waiting(waker) => (Poll::Pending, waker.replace(context.waker().clone())),
+            SlotState::Free => (Poll::Pending, None),
             SlotState::Done(_) => match std::mem::replace(&mut slot.state, SlotState::Free) {
                 SlotState::Done(result) => {
                     self.free.push(token.slot);
-                    Poll::Ready(result)
+                    (Poll::Ready(result), None)
                 }
-                SlotState::Free | SlotState::Waiting(_) => Poll::Pending,
+                SlotState::Free | SlotState::Waiting(_) => (Poll::Pending, None),
             },
         }
     }
 
-    fn release(&mut self, token: Token) {
+    /// Frees a slot; what was in it is to be dropped once the lock is free.
+    fn release(&mut self, token: Token) -> SlotState {
         let slot = &mut self.slots[token.slot as usize];
         debug_assert_eq!(slot.seq, token.seq, "a slot belongs to one request until it is released");
-        if !matches!(slot.state, SlotState::Free) {
-            slot.state = SlotState::Free;
+        let released = std::mem::replace(&mut slot.state, SlotState::Free);
+        if !matches!(released, SlotState::Free) {
             self.free.push(token.slot);
         }
+        released
     }
 }
 
@@ -344,11 +353,11 @@ impl Mailbox {
         self.waker.take()
     }
 
-    fn poll(&mut self, context: &Context<'_>) -> Poll<Option<Notice>> {
-        if let Some(notice) = self.notices.pop_front() {
-            return Poll::Ready(Some(notice));
+    /// The next notice, and a waker to drop once the lock is free.
+    fn poll(&mut self, context: &Context<'_>) -> (Poll<Option<Notice>>, Option<Waker>) {
+        match self.notices.pop_front() {
+            Some(notice) => (Poll::Ready(Some(notice)), None),
+            None => (Poll::Pending, self.waker.replace(context.waker().clone())),
         }
-        self.waker = Some(context.waker().clone());
-        Poll::Pending
     }
 }

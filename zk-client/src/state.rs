@@ -120,7 +120,10 @@ impl<T: Clone> Changes<T> {
         if shared.is_closed {
             return Poll::Ready(None);
         }
-        shared.waiting.insert(self.id, context.waker().clone());
+        // Dropping a waker may drop a future that comes back here, so the lock goes first.
+        let replaced = shared.waiting.insert(self.id, context.waker().clone());
+        drop(shared);
+        drop(replaced);
         Poll::Pending
     }
 }
@@ -138,7 +141,10 @@ impl<T> Unpin for Changes<T> {}
 impl<T> Drop for Changes<T> {
     fn drop(&mut self) {
         let shared = self.cell.shared.lock();
-        shared.unwrap_or_else(PoisonError::into_inner).waiting.remove(&self.id);
+        let mut shared = shared.unwrap_or_else(PoisonError::into_inner);
+        let waker = shared.waiting.remove(&self.id);
+        drop(shared);
+        drop(waker);
     }
 }
 

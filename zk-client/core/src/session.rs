@@ -1,31 +1,30 @@
 //! The session: the only file that sees all rooms, and all control flow between them.
 
-use alloc::{boxed::Box, collections::VecDeque, string::ToString, vec::Vec};
+mod answers;
+mod link;
+
+use alloc::{boxed::Box, collections::VecDeque, vec::Vec};
 use core::{fmt, time::Duration};
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::Bytes;
 use zk_proto::{
-    ErrorCode, Instant, Xid, Zxid,
-    client::{OpCode, ReplyHeader, RequestHeader, WatchRemovalRequest, WatcherEvent, WatcherType},
-    frame::split_frame,
-    jute::{Decode, Encode, Reader, Writer},
+    Instant, Xid, Zxid,
+    client::{OpCode, RequestHeader, WatchRemovalRequest, WatcherType},
+    jute::{Encode, Writer},
     limits::FRAME_BYTES_MAX_DEFAULT,
 };
 
 use crate::{
     auth::{Auth, Credentials},
     endpoints::{Endpoints, Server},
-    handshake::{self, Ticket, Verdict},
-    input::{Input, Request, Token, Watch, WatchKind},
-    limits::{ATTEMPT_MS_MIN, CLOSE_MS_MAX, HANDSHAKE_BYTES_MAX, IN_FLIGHT_MAX_DEFAULT},
+    handshake::Ticket,
+    input::{Input, Request, Token},
+    limits::{CLOSE_MS_MAX, IN_FLIGHT_MAX_DEFAULT},
     line::{Effect, Entry, Line, NEVER},
     liveness::Liveness,
-    output::{
-        Answer, DisconnectReason, Event, EventKind, Failure, Notice, Outcome, Output, WatchEnd,
-    },
+    output::{Answer, DisconnectReason, Failure, Outcome, Output},
     state::{SessionEnd, SessionEpoch, SessionState},
-    violation::Violation,
-    watches::{List, Watches},
+    watches::Watches,
 };
 
 /// What a session needs to know before it starts.
@@ -249,8 +248,6 @@ impl Session {
         debug_assert_eq!(self.link == Link::Over, self.state.end().is_some());
     }
 
-    // ---- requests ------------------------------------------------------------------------------
-
     fn request(&mut self, request: Request<'_>) {
         let Request { token, op, body, watch, removes, deadline } = request;
         if let Some(failure) = self.refusal() {
@@ -347,312 +344,6 @@ impl Session {
         self.outputs.push_back(Output::Answer { token, result });
     }
 
-    // ---- the connection ------------------------------------------------------------------------
-
-    fn open(&mut self) {
-        let server = self.endpoints.advance(self.now).clone();
-        let share = self.liveness.timeout() / u32::try_from(self.endpoints.len()).unwrap_or(1);
-        let give_up_at = self.now + share.max(Duration::from_millis(ATTEMPT_MS_MIN));
-        self.link = Link::Opening { give_up_at };
-        self.outputs.push_back(Output::Connect(server));
-    }
-
-    fn greet(&mut self) {
-        let Link::Opening { give_up_at } = self.link else {
-            return;
-        };
-        self.link = Link::Greeting { give_up_at, asked: self.now };
-        let fresh = Ticket::none();
-        let ticket = if self.is_portable { &self.ticket } else { &fresh };
-        let timeout = self.config.timeout;
-        let frame = handshake::request(ticket, timeout, self.seen, self.config.may_be_read_only);
-        self.spare = None;
-        self.outputs.push_back(Output::Send(frame));
-    }
-
-    fn greeted(&mut self, answer: &[u8], asked: Instant) -> Result<(), Violation> {
-        let fresh = Ticket::none();
-        let is_new = !self.is_portable;
-        let verdict = handshake::judge(if is_new { &fresh } else { &self.ticket }, answer)?;
-        let Verdict::Opened { ticket, timeout, is_read_only } = verdict else {
-            self.finish(SessionEnd::Expired);
-            return Ok(());
-        };
-        // A session of a read-only server cannot be taken along to another server: what came after
-        // it is another session.
-        if let (Some(_), true) = (self.epoch, is_new) {
-            self.finish(SessionEnd::Expired);
-            return Ok(());
-        }
-        let epoch = SessionEpoch { number: 1, session: ticket.session };
-        self.ticket = ticket;
-        self.epoch = Some(epoch);
-        self.is_portable |= !is_read_only;
-        self.link = Link::Up;
-        self.endpoints.succeeded();
-        self.liveness.connected(self.now, asked, timeout);
-        self.urgent.clear();
-        self.auth.present_all(&mut self.urgent);
-        self.rewatching_count = self.watches.set_again(self.seen, &mut self.urgent);
-        for id in self.watches.persistent() {
-            self.outputs.push_back(Output::Notify { id, notice: Notice::Gap { since: self.seen } });
-        }
-        self.enter(if is_read_only {
-            SessionState::ReadOnly(epoch)
-        } else {
-            SessionState::Connected(epoch)
-        });
-        Ok(())
-    }
-
-    fn disconnect(&mut self, reason: DisconnectReason) {
-        let was_connected = match self.link {
-            Link::Up => true,
-            Link::Opening { .. } | Link::Greeting { .. } => false,
-            Link::Down { .. } | Link::Over => return,
-        };
-        match reason {
-            DisconnectReason::Violation(_) => self.endpoints.offended(self.now),
-            DisconnectReason::ConnectFailed
-            | DisconnectReason::Broken
-            | DisconnectReason::HandshakeTooLong
-            | DisconnectReason::Silent
-            | DisconnectReason::SessionOver(_) => self.endpoints.failed(was_connected),
-        }
-        let is_first = self.epoch.is_none();
-        let retry_at = self.endpoints.retry_at(self.now, self.liveness.timeout(), is_first);
-        self.link = Link::Down { retry_at };
-        self.outputs.push_back(Output::Disconnect(reason));
-        self.reset_link();
-        let mut is_closed = false;
-        while let Some(entry) = self.line.lose() {
-            is_closed |= matches!(entry.effect, Effect::Close);
-            self.lost(entry, Failure::ConnectionLost);
-        }
-        if is_closed {
-            self.finish(SessionEnd::Closed);
-        } else {
-            self.suspend();
-        }
-    }
-
-    fn reset_link(&mut self) {
-        self.urgent.clear();
-        self.spare = Some(Writer::new());
-        self.rewatching_count = 0;
-    }
-
-    /// A request will not be answered.
-    fn lost(&mut self, entry: Entry, failure: Failure) {
-        if entry.is_awaited {
-            // Whatever becomes of it, the session ends for this client when it asks to close.
-            let result = match entry.effect {
-                Effect::Close => Ok(Answer { zxid: self.seen, body: Bytes::new() }),
-                Effect::None | Effect::Watch(_) | Effect::Remove(_) | Effect::Cleanup(_) => {
-                    Err(failure)
-                }
-            };
-            self.answer(entry.token, result);
-        }
-        if let Effect::Watch(watch) = entry.effect {
-            self.watches.settle(&watch, None);
-        }
-    }
-
-    /// The session is over, for good.
-    fn finish(&mut self, end: SessionEnd) {
-        if !matches!(self.link, Link::Down { .. } | Link::Over) {
-            self.outputs.push_back(Output::Disconnect(DisconnectReason::SessionOver(end)));
-        }
-        self.link = Link::Over;
-        self.close_at = None;
-        self.reset_link();
-        while let Some(entry) = self.line.lose() {
-            self.lost(entry, Failure::SessionOver { end, outcome: Outcome::Unknown });
-        }
-        while let Some(entry) = self.line.refuse() {
-            self.lost(entry, Failure::SessionOver { end, outcome: Outcome::NotSent });
-        }
-        while let Some(token) = self.auth.take_waiting() {
-            self.answer(token, Err(Failure::SessionOver { end, outcome: Outcome::Unknown }));
-        }
-        for id in self.watches.take_all() {
-            let notice = Notice::End(WatchEnd::SessionOver(end));
-            self.outputs.push_back(Output::Notify { id, notice });
-        }
-        self.enter(match (end, self.epoch) {
-            (SessionEnd::Expired, Some(epoch)) => SessionState::Expired(epoch),
-            (SessionEnd::AuthFailed, _) => SessionState::AuthFailed,
-            (SessionEnd::Closed, _) | (SessionEnd::Expired, None) => SessionState::Closed,
-        });
-    }
-
-    // ---- what the server says ------------------------------------------------------------------
-
-    fn receive(&mut self, bytes: &mut BytesMut) -> Result<(), Violation> {
-        loop {
-            let frame_bytes_max = match self.link {
-                Link::Up => self.config.frame_bytes_max,
-                Link::Greeting { .. } => HANDSHAKE_BYTES_MAX,
-                Link::Down { .. } | Link::Opening { .. } | Link::Over => {
-                    bytes.clear();
-                    return Ok(());
-                }
-            };
-            let Some(split) = split_frame(bytes, frame_bytes_max)? else {
-                return Ok(());
-            };
-            let frame_bytes = 4 + split.body.len();
-            let mut frame = bytes.split_to(frame_bytes).freeze();
-            frame.advance(4);
-            self.liveness.heard(self.now);
-            match self.link {
-                Link::Greeting { asked, .. } => self.greeted(&frame, asked)?,
-                Link::Down { .. } | Link::Opening { .. } | Link::Up | Link::Over => {
-                    self.heard(frame)?;
-                }
-            }
-        }
-    }
-
-    fn heard(&mut self, mut frame: Bytes) -> Result<(), Violation> {
-        let mut reader = Reader::new(&frame);
-        let header = ReplyHeader::decode(&mut reader)?;
-        frame.advance(ReplyHeader::WIRE_BYTES);
-        match header.xid {
-            Xid::NOTIFICATION => self.fired(header.zxid, &frame),
-            Xid::PING if self.liveness.ping_answered() => {
-                self.revive();
-                Ok(())
-            }
-            Xid::PING => Err(Violation::Unasked { got: header.xid }),
-            Xid::AUTH => self.judged(header.error),
-            Xid::SET_WATCHES => self.rewatched(header),
-            _ => self.answered(header, frame),
-        }
-    }
-
-    fn answered(&mut self, header: ReplyHeader, body: Bytes) -> Result<(), Violation> {
-        self.see(header.zxid)?;
-        let entry = self.line.answered(header.xid)?;
-        self.liveness.answered(entry.sent_at);
-        self.revive();
-        let error = ErrorCode::new(header.error);
-        let (token, is_awaited) = (entry.token, entry.is_awaited);
-        let is_close = matches!(entry.effect, Effect::Close);
-        // Notices of removed watches and the like come after the answer.
-        if is_awaited {
-            // Closing a session that is over already is what was wanted.
-            let result = if error == ErrorCode::Ok || is_close {
-                Ok(Answer { zxid: header.zxid, body })
-            } else {
-                Err(Failure::Refused(error))
-            };
-            self.answer(token, result);
-        }
-        match entry.effect {
-            Effect::None => {}
-            Effect::Watch(watch) => self.watched(&watch, error),
-            Effect::Remove(removal) => {
-                let (path, kind) = *removal;
-                if error == ErrorCode::Ok {
-                    for id in self.watches.remove(&path, kind) {
-                        let notice = Notice::End(WatchEnd::Removed);
-                        self.outputs.push_back(Output::Notify { id, notice });
-                    }
-                }
-            }
-            Effect::Cleanup(removal) => {
-                let (path, kind) = *removal;
-                // Servers before 3.9 cannot remove one kind of persistent watch by itself.
-                let is_persistent =
-                    matches!(kind, WatcherType::Persistent | WatcherType::PersistentRecursive);
-                if error == ErrorCode::MarshallingError
-                    && is_persistent
-                    && self.watches.is_free(&path)
-                {
-                    self.clean_up(&path, WatcherType::Any);
-                }
-            }
-            Effect::Close => self.finish(SessionEnd::Closed),
-        }
-        Ok(())
-    }
-
-    /// The request that sets `watch` was answered.
-    // ZooKeeper: WatchRegistration.register
-    fn watched(&mut self, watch: &Watch, error: ErrorCode) {
-        let list = match (watch.kind, error) {
-            (WatchKind::Data | WatchKind::Exists, ErrorCode::Ok) => Some(List::Data),
-            (WatchKind::Exists, ErrorCode::NoNode) => Some(List::Exist),
-            (WatchKind::Children, ErrorCode::Ok) => Some(List::Child),
-            (WatchKind::Persistent, ErrorCode::Ok) => Some(List::Persistent),
-            (WatchKind::Recursive, ErrorCode::Ok) => Some(List::Recursive),
-            _ => None,
-        };
-        if let Some(kind) = self.watches.settle(watch, list) {
-            self.clean_up(&watch.path, kind);
-        }
-    }
-
-    fn fired(&mut self, zxid: Zxid, body: &[u8]) -> Result<(), Violation> {
-        let mut reader = Reader::new(body);
-        let event = WatcherEvent::decode(&mut reader)?;
-        // ZooKeeper: Watcher.Event.EventType
-        let kind = match event.event {
-            1 => EventKind::Created,
-            2 => EventKind::Deleted,
-            3 => EventKind::DataChanged,
-            4 => EventKind::ChildrenChanged,
-            got => return Err(Violation::UnknownEvent { got }),
-        };
-        let path = Reader::new(body.get(8..).unwrap_or_default()).text()?;
-        let zxid = (zxid > Zxid::ZERO).then_some(zxid);
-        for id in self.watches.fire(kind, path) {
-            let event = Event { kind, path: path.to_string(), zxid };
-            self.outputs.push_back(Output::Notify { id, notice: Notice::Event(event) });
-        }
-        Ok(())
-    }
-
-    fn judged(&mut self, error: i32) -> Result<(), Violation> {
-        if error != 0 {
-            self.finish(SessionEnd::AuthFailed);
-            return Ok(());
-        }
-        match self.auth.accepted() {
-            Ok(Some(token)) => {
-                self.answer(token, Ok(Answer { zxid: Zxid::ZERO, body: Bytes::new() }));
-                Ok(())
-            }
-            Ok(None) => Ok(()),
-            Err(()) => Err(Violation::Unasked { got: Xid::AUTH }),
-        }
-    }
-
-    fn rewatched(&mut self, header: ReplyHeader) -> Result<(), Violation> {
-        self.rewatching_count =
-            self.rewatching_count.checked_sub(1).ok_or(Violation::Unasked { got: header.xid })?;
-        match header.error {
-            0 => Ok(()),
-            code => Err(Violation::WatchesRefused { code }),
-        }
-    }
-
-    /// An answer showed the ensemble at `zxid`. Answers from outside the pipeline show none.
-    fn see(&mut self, zxid: Zxid) -> Result<(), Violation> {
-        if zxid <= Zxid::ZERO {
-            return Ok(());
-        }
-        if zxid < self.seen {
-            return Err(Violation::WentBack { seen: self.seen, got: zxid });
-        }
-        self.seen = zxid;
-        Ok(())
-    }
-
-    // ---- time ----------------------------------------------------------------------------------
-
     fn time_passed(&mut self) {
         let now = self.now;
         self.expire_requests();
@@ -705,8 +396,6 @@ impl Session {
         self.liveness.ping_sent(self.now);
     }
 
-    // ---- state ---------------------------------------------------------------------------------
-
     /// The connection broke, or proof of life is overdue.
     fn suspend(&mut self) {
         let epoch = match self.state {
@@ -744,8 +433,6 @@ impl Session {
             self.outputs.push_back(Output::State(state));
         }
     }
-
-    // ---- what goes out -------------------------------------------------------------------------
 
     fn send(&mut self) -> Option<Output> {
         if self.link != Link::Up {

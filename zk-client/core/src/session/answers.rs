@@ -1,0 +1,187 @@
+//! What the server says: answers, events, verdicts on credentials. Everything is checked; a broken
+//! rule is a [`Violation`].
+
+use alloc::string::ToString;
+
+use bytes::{Buf, Bytes, BytesMut};
+use zk_proto::{
+    ErrorCode, Xid, Zxid,
+    client::{ReplyHeader, WatcherEvent, WatcherType},
+    frame::split_frame,
+    jute::{Decode, Reader},
+};
+
+use super::{Link, Session};
+use crate::{
+    input::{Watch, WatchKind},
+    limits::HANDSHAKE_BYTES_MAX,
+    line::Effect,
+    output::{Answer, Event, EventKind, Failure, Notice, Output, WatchEnd},
+    state::SessionEnd,
+    violation::Violation,
+    watches::List,
+};
+
+impl Session {
+    pub(super) fn receive(&mut self, bytes: &mut BytesMut) -> Result<(), Violation> {
+        loop {
+            let frame_bytes_max = match self.link {
+                Link::Up => self.config.frame_bytes_max,
+                Link::Greeting { .. } => HANDSHAKE_BYTES_MAX,
+                Link::Down { .. } | Link::Opening { .. } | Link::Over => {
+                    bytes.clear();
+                    return Ok(());
+                }
+            };
+            let Some(split) = split_frame(bytes, frame_bytes_max)? else {
+                return Ok(());
+            };
+            let frame_bytes = 4 + split.body.len();
+            let mut frame = bytes.split_to(frame_bytes).freeze();
+            frame.advance(4);
+            self.liveness.heard(self.now);
+            match self.link {
+                Link::Greeting { asked, .. } => self.greeted(&frame, asked)?,
+                Link::Down { .. } | Link::Opening { .. } | Link::Up | Link::Over => {
+                    self.heard(frame)?;
+                }
+            }
+        }
+    }
+
+    pub(super) fn heard(&mut self, mut frame: Bytes) -> Result<(), Violation> {
+        let mut reader = Reader::new(&frame);
+        let header = ReplyHeader::decode(&mut reader)?;
+        frame.advance(ReplyHeader::WIRE_BYTES);
+        match header.xid {
+            Xid::NOTIFICATION => self.fired(header.zxid, &frame),
+            Xid::PING if self.liveness.ping_answered() => {
+                self.revive();
+                Ok(())
+            }
+            Xid::PING => Err(Violation::Unasked { got: header.xid }),
+            Xid::AUTH => self.judged(header.error),
+            Xid::SET_WATCHES => self.rewatched(header),
+            _ => self.answered(header, frame),
+        }
+    }
+
+    pub(super) fn answered(&mut self, header: ReplyHeader, body: Bytes) -> Result<(), Violation> {
+        self.see(header.zxid)?;
+        let entry = self.line.answered(header.xid)?;
+        self.liveness.answered(entry.sent_at);
+        self.revive();
+        let error = ErrorCode::new(header.error);
+        let (token, is_awaited) = (entry.token, entry.is_awaited);
+        let is_close = matches!(entry.effect, Effect::Close);
+        // Notices of removed watches and the like come after the answer.
+        if is_awaited {
+            // Closing a session that is over already is what was wanted.
+            let result = if error == ErrorCode::Ok || is_close {
+                Ok(Answer { zxid: header.zxid, body })
+            } else {
+                Err(Failure::Refused(error))
+            };
+            self.answer(token, result);
+        }
+        match entry.effect {
+            Effect::None => {}
+            Effect::Watch(watch) => self.watched(&watch, error),
+            Effect::Remove(removal) => {
+                let (path, kind) = *removal;
+                if error == ErrorCode::Ok {
+                    for id in self.watches.remove(&path, kind) {
+                        let notice = Notice::End(WatchEnd::Removed);
+                        self.outputs.push_back(Output::Notify { id, notice });
+                    }
+                }
+            }
+            Effect::Cleanup(removal) => {
+                let (path, kind) = *removal;
+                // Servers before 3.9 cannot remove one kind of persistent watch by itself.
+                let is_persistent =
+                    matches!(kind, WatcherType::Persistent | WatcherType::PersistentRecursive);
+                if error == ErrorCode::MarshallingError
+                    && is_persistent
+                    && self.watches.is_free(&path)
+                {
+                    self.clean_up(&path, WatcherType::Any);
+                }
+            }
+            Effect::Close => self.finish(SessionEnd::Closed),
+        }
+        Ok(())
+    }
+
+    /// The request that sets `watch` was answered.
+    // ZooKeeper: WatchRegistration.register
+    pub(super) fn watched(&mut self, watch: &Watch, error: ErrorCode) {
+        let list = match (watch.kind, error) {
+            (WatchKind::Data | WatchKind::Exists, ErrorCode::Ok) => Some(List::Data),
+            (WatchKind::Exists, ErrorCode::NoNode) => Some(List::Exist),
+            (WatchKind::Children, ErrorCode::Ok) => Some(List::Child),
+            (WatchKind::Persistent, ErrorCode::Ok) => Some(List::Persistent),
+            (WatchKind::Recursive, ErrorCode::Ok) => Some(List::Recursive),
+            _ => None,
+        };
+        if let Some(kind) = self.watches.settle(watch, list) {
+            self.clean_up(&watch.path, kind);
+        }
+    }
+
+    pub(super) fn fired(&mut self, zxid: Zxid, body: &[u8]) -> Result<(), Violation> {
+        let mut reader = Reader::new(body);
+        let event = WatcherEvent::decode(&mut reader)?;
+        // ZooKeeper: Watcher.Event.EventType
+        let kind = match event.event {
+            1 => EventKind::Created,
+            2 => EventKind::Deleted,
+            3 => EventKind::DataChanged,
+            4 => EventKind::ChildrenChanged,
+            got => return Err(Violation::UnknownEvent { got }),
+        };
+        let path = Reader::new(body.get(8..).unwrap_or_default()).text()?;
+        let zxid = (zxid > Zxid::ZERO).then_some(zxid);
+        for id in self.watches.fire(kind, path) {
+            let event = Event { kind, path: path.to_string(), zxid };
+            self.outputs.push_back(Output::Notify { id, notice: Notice::Event(event) });
+        }
+        Ok(())
+    }
+
+    pub(super) fn judged(&mut self, error: i32) -> Result<(), Violation> {
+        if error != 0 {
+            self.finish(SessionEnd::AuthFailed);
+            return Ok(());
+        }
+        match self.auth.accepted() {
+            Ok(Some(token)) => {
+                self.answer(token, Ok(Answer { zxid: Zxid::ZERO, body: Bytes::new() }));
+                Ok(())
+            }
+            Ok(None) => Ok(()),
+            Err(()) => Err(Violation::Unasked { got: Xid::AUTH }),
+        }
+    }
+
+    pub(super) fn rewatched(&mut self, header: ReplyHeader) -> Result<(), Violation> {
+        self.rewatching_count =
+            self.rewatching_count.checked_sub(1).ok_or(Violation::Unasked { got: header.xid })?;
+        match header.error {
+            0 => Ok(()),
+            code => Err(Violation::WatchesRefused { code }),
+        }
+    }
+
+    /// An answer showed the ensemble at `zxid`. Answers from outside the pipeline show none.
+    pub(super) fn see(&mut self, zxid: Zxid) -> Result<(), Violation> {
+        if zxid <= Zxid::ZERO {
+            return Ok(());
+        }
+        if zxid < self.seen {
+            return Err(Violation::WentBack { seen: self.seen, got: zxid });
+        }
+        self.seen = zxid;
+        Ok(())
+    }
+}
