@@ -46,10 +46,12 @@ pub(crate) struct RunArguments {
     #[arg(long, value_parser = value_bytes)]
     pub(crate) value_bytes: Option<usize>,
     /// Nodes that are read and written.
-    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=9_999_999))]
+    #[arg(long, default_value_t = 1_000)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=9_999_999))]
     pub(crate) nodes: u32,
     /// Operations offered each second by rate10k.
-    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=5_000_000))]
+    #[arg(long, default_value_t = 10_000)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=5_000_000))]
     pub(crate) rate: u32,
     /// Length of each load.
     #[arg(long, default_value_t = 5.0, value_parser = seconds)]

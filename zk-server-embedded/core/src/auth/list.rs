@@ -68,7 +68,8 @@ pub fn fix_acl(
     Ok(stored.into())
 }
 
-/// A copy of a list with what is secret in it masked, for callers who may read but not administrate.
+/// A copy of a list with what is secret in it masked, for callers who may read but not
+/// administrate.
 // ZooKeeper: FinalRequestProcessor (OpCode.getACL)
 pub fn redact(acl: &[Acl]) -> Vec<Acl> {
     let masked = |entry: &Acl| {

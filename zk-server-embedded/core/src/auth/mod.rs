@@ -50,7 +50,8 @@ pub trait AuthScheme {
     }
 }
 
-/// Credentials that prove nothing, an unknown scheme, or more identities than a connection may have.
+/// Credentials that prove nothing, an unknown scheme, or more identities than a connection may
+/// have.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("credentials refused")]
 pub struct AuthRefused;

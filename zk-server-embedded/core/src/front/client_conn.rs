@@ -2,8 +2,8 @@
 //! requests ever after.
 //!
 //! The shell keeps received bytes in a buffer of its own and offers them here; what comes back
-//! borrows from that buffer, so a request is decoded where it arrived. Nothing is reserved for bytes
-//! that were only announced.
+//! borrows from that buffer, so a request is decoded where it arrived. Nothing is reserved for
+//! bytes that were only announced.
 //
 // Invariant: after an error, and after a question, nothing is ever decoded again.
 
@@ -80,7 +80,8 @@ const TELNET_INTERRUPT: [u8; 4] = [0xff, 0xf4, 0xff, 0xfd];
 
 impl ClientConn {
     /// A connection that has said nothing yet. Frames above `frame_bytes_max` bytes end it;
-    /// `stmk_allowed` says whether the word `stmk` is answered, and so whether to wait for its number.
+    /// `stmk_allowed` says whether the word `stmk` is answered, and so whether to wait for its
+    /// number.
     pub const fn new(frame_bytes_max: usize, stmk_allowed: bool) -> Self {
         Self { frame_bytes_max, stmk_allowed, stage: Stage::Fresh }
     }

@@ -1,7 +1,7 @@
 //! Access control lists, each kept once and counted.
 //!
-//! A node holds a small slot number; a slot holds the list, how many nodes use it, and the number it
-//! has in snapshots. Those numbers only grow, so that a snapshot under way can tell lists it has
+//! A node holds a small slot number; a slot holds the list, how many nodes use it, and the number
+//! it has in snapshots. Those numbers only grow, so that a snapshot under way can tell lists it has
 //! written from later ones.
 
 use alloc::{sync::Arc, vec, vec::Vec};

@@ -73,8 +73,8 @@ impl<'a> NodeRef<'a> {
         self.tree.owner(self.node)
     }
 
-    /// The CRC-32 of path and data, from which [`super::digest::node`] goes on; 0 for nodes that the
-    /// digest does not count and where none is kept.
+    /// The CRC-32 of path and data, from which [`super::digest::node`] goes on; 0 for nodes that
+    /// the digest does not count and where none is kept.
     pub fn content_crc(self) -> u32 {
         self.node.content_crc
     }

@@ -4,8 +4,8 @@
 //! the greatest entry not beyond the path, and going on with what both have in common, finds every
 //! ancestor in the set without asking for each name of the path.
 
-/// The path of the deepest ancestor of `path`, or `path` itself, that is at most `length` bytes long
-/// and is not the root.
+/// The path of the deepest ancestor of `path`, or `path` itself, that is at most `length` bytes
+/// long and is not the root.
 pub(crate) fn ancestor_within(path: &str, length: usize) -> Option<&str> {
     let is_whole = length >= path.len();
     let is_name_end = path.as_bytes().get(length) == Some(&b'/');

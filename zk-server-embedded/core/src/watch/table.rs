@@ -79,7 +79,8 @@ pub(super) struct Table {
     watching: Vec<Watching>,
     watching_free: Vec<u32>,
     by_conn: BTreeMap<ConnId, u32>,
-    /// Invariant: the paths with a recursive watcher, but for the empty one, which is above nothing.
+    /// Invariant: the paths with a recursive watcher, but for the empty one, which is above
+    /// nothing.
     recursive: BTreeMap<Box<str>, u32>,
     counts: WatchCounts,
     round: u64,

@@ -1,7 +1,8 @@
 //! Answers to four-letter questions, letter for letter as operators' tools parse them.
 //!
-//! [`answer`] turns a question and a [`View`] of the server into text. It changes nothing: the words
-//! that reset counters or set the trace mask are carried out by whoever asks for the answer, once
+//! [`answer`] turns a question and a [`View`] of the server into text. It changes nothing: the
+//! words that reset counters or set the trace mask are carried out by whoever asks for the answer,
+//! once
 //! [`is_allowed`] says so.
 
 mod connections;
@@ -21,8 +22,8 @@ use self::text::Text;
 use super::FourLetter;
 use crate::config::{FourLetterWords, PeerConfig};
 
-/// What this server calls itself where Apache `ZooKeeper` shows version, commit and date. The number
-/// is the release whose behaviour this server has: tools compare it.
+/// What this server calls itself where Apache `ZooKeeper` shows version, commit and date. The
+/// number is the release whose behaviour this server has: tools compare it.
 pub const VERSION: &str =
     concat!("3.9.5-zk-server-", env!("CARGO_PKG_VERSION"), ", built on 2026-02-11 20:18 UTC");
 
