@@ -66,6 +66,8 @@ pub struct PeerConfig {
     /// Requests under way in the whole server above which busy connections are not read
     /// (`globalOutstandingLimit`).
     pub requests_outstanding_max: usize,
+    /// Whether the ensemble's membership may be changed (`reconfigEnabled`).
+    pub reconfig_enabled: bool,
     /// The configuration as the word `conf` shows it.
     pub shown: ShownConfig,
 }
@@ -122,6 +124,7 @@ impl Default for PeerConfig {
             connect_fill_ms: 1,
             connect_fill_count: 1,
             requests_outstanding_max: 1_000,
+            reconfig_enabled: false,
             shown: ShownConfig::default(),
         }
     }

@@ -42,6 +42,12 @@ pub enum Input<'a> {
         /// Which one.
         conn: ConnId,
     },
+    /// Everything that waited for a connection was sent. Needed only for a connection under
+    /// [`crate::output::Output::Pause`], which may be paused for not taking its answers.
+    Drained {
+        /// Which one.
+        conn: ConnId,
+    },
     /// Everything appended up to and including `zxid` is on stable storage, directory entry included.
     Synced {
         /// The last transaction that is safe.

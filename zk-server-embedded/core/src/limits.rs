@@ -4,6 +4,20 @@
 // reliability.md M35; ZooKeeper: globalOutstandingLimit
 pub const REQUESTS_IN_FLIGHT_MAX: usize = 1_000;
 
+/// Bytes of requests kept in line for one connection before the server stops reading from it.
+// reliability.md M35
+pub const REQUEST_BYTES_IN_LINE_MAX: usize = 4 * 1024 * 1024;
+
+/// Bytes of transactions on their way to stable storage, all connections together, above which busy
+/// connections are not read.
+// ZooKeeper: largeRequestMaxBytes
+pub const IN_FLIGHT_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Bytes waiting to be sent to one connection above which its requests wait: a client that asks for
+/// much is served at the pace at which it takes the answers.
+// reliability.md M31
+pub const OUTBOUND_BYTES_PAUSE: usize = 2 * 1024 * 1024;
+
 /// Bytes waiting to be sent to one connection before it is closed: a client that never reads must
 /// not hold the server's memory.
 // reliability.md M31, M34

@@ -1,0 +1,199 @@
+//! The hall: the only place where all rooms meet, and all control flow between them.
+//!
+//! ```text
+//!  Input::Request ─► order ─┬─ read: tree ─► reply                     at once, behind own writes only
+//!                           └─ write: prep ─► zxid ─► Output::Append    nothing is answered yet
+//!  Input::Synced ─► tree ─► watch ─► events ─► reply                   in the order of zxids
+//! ```
+//!
+//! A standalone server is the leader of itself: what it proposes is committed when it is on stable
+//! storage.
+//
+// Invariant: nothing that depends on a transaction leaves before the input that says it is durable.
+// Invariant: every transaction is applied in the order of zxids, without a gap.
+
+mod check;
+mod commit;
+mod connect;
+mod connection;
+mod flow;
+mod housekeeping;
+mod propose;
+mod request;
+mod snapshot;
+mod view;
+
+use alloc::{
+    collections::{BTreeSet, VecDeque},
+    vec::Vec,
+};
+
+use zk_proto::{ConnId, Instant, Now, WallMillis, Zxid, jute::Writer};
+
+pub use self::view::{NodeShown, SessionShown, Shown, WatchShown};
+use self::{
+    connection::Connection, housekeeping::Removals, propose::Proposal, snapshot::Snapshots,
+};
+use crate::{
+    config::PeerConfig,
+    front::TokenBucket,
+    input::Input,
+    lookup::LookupMap,
+    output::Output,
+    prep::Pending,
+    session::Tracker,
+    stats::Stats,
+    storage::Recovered,
+    timer::{Timer, Timers},
+    tree::Tree,
+    watch::{Fired, WatchTable},
+};
+
+/// One server.
+#[derive(Debug)]
+pub struct Peer {
+    config: PeerConfig,
+    /// Invariant: a fenced server acknowledges nothing and proposes nothing, ever after.
+    is_fenced: bool,
+    opened: Instant,
+    tree: Tree,
+    watches: WatchTable,
+    sessions: Tracker,
+    pending: Pending,
+    connections: LookupMap<ConnId, Connection>,
+    /// The connections of whom the driver was told to stop reading.
+    paused: BTreeSet<ConnId>,
+    /// Proposed and not yet durable, oldest first.
+    in_flight: VecDeque<Proposal>,
+    /// Bytes of their log entries.
+    in_flight_bytes: usize,
+    last_proposed: Zxid,
+    /// Connections whose next answer waits for a write that is not theirs, and for which one.
+    held_back: Vec<(Zxid, ConnId)>,
+    /// Answers owed, all connections together.
+    outstanding: usize,
+    throttle: TokenBucket,
+    snapshots: Snapshots,
+    removals: Removals,
+    timers: Timers,
+    stats: Stats,
+    outputs: VecDeque<Output>,
+    /// Holds the event under construction; kept for its memory.
+    event: Writer,
+    /// Holds what a change fired; kept for its memory.
+    fired: Vec<Fired>,
+}
+
+impl Peer {
+    /// Starts from what recovery found. `seed` only spreads snapshots over time.
+    pub fn open(config: PeerConfig, recovered: Recovered, seed: u64, now: Now) -> Self {
+        let Recovered { tree, sessions, last_zxid, .. } = recovered;
+        let mut tracker = Tracker::new(config.tick_ms, config.id, now.wall);
+        for (session, timeout_ms) in sessions {
+            tracker.restore(session, timeout_ms, now.mono);
+        }
+        let mut peer = Self {
+            is_fenced: false,
+            opened: now.mono,
+            pending: Pending::new(&tree, &config),
+            watches: WatchTable::new(seed),
+            sessions: tracker,
+            connections: LookupMap::new(),
+            paused: BTreeSet::new(),
+            in_flight: VecDeque::new(),
+            in_flight_bytes: 0,
+            last_proposed: last_zxid.max(tree.last_zxid()),
+            held_back: Vec::new(),
+            outstanding: 0,
+            throttle: TokenBucket::new(&config, now.mono),
+            snapshots: Snapshots::new(&config, seed),
+            removals: Removals::default(),
+            timers: Timers::default(),
+            stats: Stats::default(),
+            outputs: VecDeque::new(),
+            event: Writer::new(),
+            fired: Vec::new(),
+            tree,
+            config,
+        };
+        peer.end_orphaned_ephemerals(now);
+        peer.schedule_container_scan(now.mono);
+        peer.check();
+        peer
+    }
+
+    /// Feeds one thing that happened. Call [`Self::poll_output`] until it is empty afterwards, or
+    /// after a batch of inputs.
+    #[expect(clippy::needless_pass_by_value, reason = "an input is used up by being handled")]
+    pub fn handle(&mut self, now: Now, input: Input<'_>) {
+        match input {
+            Input::Connect { conn, remote, request } => self.connect(now, conn, remote, &request),
+            Input::Request { conn, frame } => self.request(now, conn, frame),
+            Input::FourLetter { conn, remote, question, host } => {
+                self.four_letter(now, conn, remote, question, host);
+            }
+            Input::Closed { conn } => self.closed(conn),
+            Input::Drained { conn } => self.drained(now, conn),
+            Input::Synced { zxid } => self.synced(now, zxid),
+            Input::SnapshotPartTaken => self.snapshot_part_taken(),
+            Input::SnapshotDone { is_good } => self.snapshot_done(is_good),
+            Input::StorageFailed => self.fence(),
+            Input::Timeout => self.timeout(now),
+            Input::ExpireSession { session } => self.expire(now, session),
+        }
+        self.check();
+    }
+
+    /// The oldest thing to do, if there is one.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// The bytes that wait for a connection. The driver takes from the front what it has sent; when
+    /// everything is gone and the connection is paused, it says so with [`Input::Drained`].
+    ///
+    /// `None` for a connection that does not exist.
+    pub fn outgoing(&mut self, conn: ConnId) -> Option<&mut Writer> {
+        let connection = self.connections.get_mut(&conn)?;
+        connection.is_announced = false;
+        Some(&mut connection.out)
+    }
+
+    /// When to come back with [`Input::Timeout`], and who asks for it.
+    pub fn next_timeout(&self) -> Option<(Instant, Timer)> {
+        if self.is_fenced {
+            return None;
+        }
+        self.timers.next(self.sessions.next_deadline())
+    }
+
+    /// The settings the server was opened with.
+    pub const fn config(&self) -> &PeerConfig {
+        &self.config
+    }
+
+    /// Everything applied.
+    pub const fn tree(&self) -> &Tree {
+        &self.tree
+    }
+
+    /// What was counted so far.
+    pub const fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
+    /// Whether storage failed and nothing is acknowledged any more.
+    pub const fn is_fenced(&self) -> bool {
+        self.is_fenced
+    }
+
+    /// The moment `mono` on the wall clock, as far as `now` can tell.
+    fn wall_at(now: Now, mono: Instant) -> WallMillis {
+        let ahead = i64::try_from(mono.as_millis()).unwrap_or(i64::MAX);
+        let here = i64::try_from(now.mono.as_millis()).unwrap_or(i64::MAX);
+        WallMillis::new(now.wall.get().saturating_add(ahead.saturating_sub(here)))
+    }
+}
+
+#[cfg(test)]
+mod tests;

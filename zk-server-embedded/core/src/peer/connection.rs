@@ -1,0 +1,115 @@
+//! What the server keeps of one connection.
+
+use core::net::SocketAddr;
+
+use zk_proto::{ConnId, Instant, Now, SessionId, jute::Writer};
+
+use super::Peer;
+use crate::{
+    auth::Identities,
+    limits::OUTBOUND_BYTES_MAX,
+    order::Line,
+    output::{CloseReason, Output},
+    stats::ConnectionStats,
+};
+
+/// One connection.
+#[derive(Debug)]
+pub(super) struct Connection {
+    pub(super) remote: SocketAddr,
+    pub(super) stage: Stage,
+    pub(super) session: SessionId,
+    /// The negotiated session timeout.
+    pub(super) timeout_ms: i32,
+    /// Whether the client said if it minds a read-only server, and so expects to hear of it.
+    pub(super) knows_read_only: bool,
+    pub(super) identities: Identities,
+    /// Bytes waiting to be sent.
+    pub(super) out: Writer,
+    /// Whether the driver was told about them since it last looked.
+    pub(super) is_announced: bool,
+    pub(super) line: Line,
+    pub(super) is_paused: bool,
+    /// When the client was last heard from.
+    pub(super) heard: Instant,
+    pub(super) stats: ConnectionStats,
+}
+
+/// How far a connection has come.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Stage {
+    /// It has a session, or is about to get one.
+    Open,
+    /// The server is ending its session: everything it asks for is refused until then.
+    SessionOver,
+    /// It ends with an answer that is owed; nothing it sends is looked at any more.
+    Leaving,
+    /// The driver was told to end it; nothing more is written for it.
+    Ended,
+}
+
+impl Connection {
+    pub(super) fn new(remote: SocketAddr, now: Now) -> Self {
+        Self {
+            remote,
+            stage: Stage::Open,
+            session: SessionId::NONE,
+            timeout_ms: 0,
+            knows_read_only: false,
+            identities: Identities::new(remote.ip()),
+            out: Writer::new(),
+            is_announced: false,
+            line: Line::new(),
+            is_paused: false,
+            heard: now.mono,
+            stats: ConnectionStats::new(now.wall),
+        }
+    }
+}
+
+impl Peer {
+    /// Tells the driver about what was written for a connection, and ends one that does not read.
+    pub(super) fn announce(&mut self, conn: ConnId) {
+        let Some(connection) = self.connections.get_mut(&conn) else { return };
+        if connection.out.len() > OUTBOUND_BYTES_MAX {
+            // reliability.md M31, M34: what waits would never be read.
+            connection.out = Writer::new();
+            self.close(conn, CloseReason::OutboundFull);
+            return;
+        }
+        if !connection.is_announced && !connection.out.is_empty() {
+            connection.is_announced = true;
+            self.outputs.push_back(Output::Send { conn });
+        }
+    }
+
+    /// Ends a connection. Its session, if it has one, lives on.
+    pub(super) fn close(&mut self, conn: ConnId, reason: CloseReason) {
+        if self.let_go(conn) {
+            self.stats.connections_dropped += 1;
+            self.outputs.push_back(Output::Close { conn, reason });
+        }
+    }
+
+    /// The connection is gone.
+    pub(super) fn closed(&mut self, conn: ConnId) {
+        self.let_go(conn);
+        self.connections.remove(&conn);
+        self.resume_paused();
+    }
+
+    /// Takes a connection out of everything it is part of; false when that was done before.
+    fn let_go(&mut self, conn: ConnId) -> bool {
+        let Some(connection) = self.connections.get_mut(&conn) else { return false };
+        if connection.stage == Stage::Ended {
+            return false;
+        }
+        connection.stage = Stage::Ended;
+        connection.is_paused = false;
+        self.outstanding -= connection.line.clear();
+        self.sessions.detach(connection.session, conn, connection.heard);
+        self.watches.drop_connection(conn);
+        self.paused.remove(&conn);
+        true
+    }
+}

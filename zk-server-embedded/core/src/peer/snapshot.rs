@@ -1,0 +1,114 @@
+//! When a snapshot is due, and its way out, piece by piece, while transactions go on.
+
+use alloc::vec::Vec;
+
+use super::Peer;
+use crate::{
+    config::PeerConfig,
+    limits::SNAPSHOT_PART_BYTES,
+    output::Output,
+    rng::Rng,
+    storage::{SnapshotEncoder, Step},
+};
+
+/// What happened since the last snapshot, and the one under way.
+#[derive(Debug)]
+pub(super) struct Snapshots {
+    rng: Rng,
+    txns: u64,
+    bytes: u64,
+    /// How many transactions call for the next one.
+    txns_due: u64,
+    /// How many bytes of log call for the next one.
+    bytes_due: u64,
+    stage: Stage,
+}
+
+#[derive(Debug)]
+enum Stage {
+    Idle,
+    Encoding(SnapshotEncoder),
+    /// The last piece is out; storage verifies and renames.
+    Ending,
+}
+
+impl Snapshots {
+    pub(super) fn new(config: &PeerConfig, seed: u64) -> Self {
+        let mut snapshots = Self {
+            rng: Rng::new(seed),
+            txns: 0,
+            bytes: 0,
+            txns_due: u64::MAX,
+            bytes_due: u64::MAX,
+            stage: Stage::Idle,
+        };
+        snapshots.start_over(config);
+        snapshots
+    }
+
+    /// Counts one more transaction in the log.
+    pub(super) const fn count(&mut self, bytes: usize) {
+        self.txns += 1;
+        self.bytes = self.bytes.saturating_add(bytes as u64);
+    }
+
+    const fn is_due(&self) -> bool {
+        matches!(self.stage, Stage::Idle)
+            && (self.txns > self.txns_due || self.bytes > self.bytes_due)
+    }
+
+    // ZooKeeper: SyncRequestProcessor.shouldSnapshot; members must not all snapshot at once.
+    fn start_over(&mut self, config: &PeerConfig) {
+        let half = config.snapshot_txns.max(2) / 2;
+        self.txns = 0;
+        self.bytes = 0;
+        self.txns_due = half.saturating_add(self.rng.below(half));
+        let half = config.snapshot_log_bytes / 2;
+        self.bytes_due =
+            if half == 0 { u64::MAX } else { half.saturating_add(self.rng.below(half)) };
+    }
+}
+
+impl Peer {
+    pub(super) fn start_snapshot_if_due(&mut self) {
+        if self.is_fenced || !self.snapshots.is_due() {
+            return;
+        }
+        self.snapshots.start_over(&self.config);
+        let sessions = self.sessions.ids().into_iter().filter_map(|id| {
+            let session = self.sessions.get(id)?;
+            Some((id, session.timeout_ms))
+        });
+        self.snapshots.stage =
+            Stage::Encoding(SnapshotEncoder::new(&self.tree, sessions, self.config.digest));
+        self.outputs.push_back(Output::SnapshotBegin { zxid: self.tree.last_zxid() });
+    }
+
+    pub(super) fn snapshot_part_taken(&mut self) {
+        if self.is_fenced {
+            return;
+        }
+        let Stage::Encoding(encoder) = &mut self.snapshots.stage else { return };
+        let mut bytes = Vec::with_capacity(SNAPSHOT_PART_BYTES);
+        let step = encoder.step(&self.tree, &mut bytes, SNAPSHOT_PART_BYTES);
+        if !bytes.is_empty() {
+            self.outputs.push_back(Output::SnapshotPart { bytes });
+        }
+        match step {
+            Step::More => {}
+            Step::Done => {
+                self.snapshots.stage = Stage::Ending;
+                self.outputs.push_back(Output::SnapshotEnd);
+            }
+        }
+    }
+
+    pub(super) fn snapshot_done(&mut self, is_good: bool) {
+        self.snapshots.stage = Stage::Idle;
+        if is_good {
+            self.stats.snapshots += 1;
+        } else {
+            self.stats.snapshot_errors += 1;
+        }
+    }
+}

@@ -1,0 +1,262 @@
+//! Nobody may take more than their share.
+
+use alloc::{format, vec, vec::Vec};
+
+use zk_proto::{
+    Acl, ConnId, Version,
+    client::{AddWatchRequest, DeleteRequest, MultiOp, MultiRequest, OpCode, SetWatches2Request},
+    jute::{self, WireStr},
+    txn::TxnRecord,
+};
+
+use super::{Empty, Rig, create, watching};
+use crate::{
+    config::PeerConfig,
+    input::Input,
+    limits::{
+        OUTBOUND_BYTES_MAX, OUTBOUND_BYTES_PAUSE, REQUESTS_IN_FLIGHT_MAX,
+        WATCHES_PER_CONNECTION_MAX,
+    },
+    output::{CloseReason, Output},
+};
+
+#[test]
+fn m35_a_connection_with_too_much_under_way_is_not_read_until_half_is_done() {
+    let config = PeerConfig { requests_outstanding_max: usize::MAX, ..PeerConfig::default() };
+    let mut rig = Rig::with(config);
+    let (client, other) = (rig.connect(), rig.connect());
+    rig.hold();
+    let open = Acl::open();
+    for index in 0..REQUESTS_IN_FLIGHT_MAX {
+        assert!(rig.paused.is_empty(), "after {index}");
+        rig.send(client.conn, 1, OpCode::Create, &create(&format!("/n{index}"), b"", &open, 0));
+    }
+    assert_eq!(rig.paused, [client.conn]);
+    rig.send(other.conn, 1, OpCode::Exists, &watching("/", false));
+    assert_eq!(rig.replies(other.conn).len(), 1, "others are served");
+    rig.sync();
+    assert!(rig.paused.is_empty());
+    assert_eq!(rig.replies(client.conn).len(), REQUESTS_IN_FLIGHT_MAX);
+}
+
+#[test]
+fn a_crowded_server_reads_quiet_connections_only() {
+    let config = PeerConfig { requests_outstanding_max: 3, ..PeerConfig::default() };
+    let mut rig = Rig::with(config);
+    let (client, other) = (rig.connect(), rig.connect());
+    rig.hold();
+    let open = Acl::open();
+    for index in 0..4 {
+        rig.send(client.conn, 1, OpCode::Create, &create(&format!("/n{index}"), b"", &open, 0));
+    }
+    assert_eq!(rig.paused, [client.conn]);
+    rig.send(other.conn, 1, OpCode::Exists, &watching("/", false));
+    assert_eq!(rig.paused, [client.conn], "nothing of the other is under way");
+    rig.sync();
+    assert!(rig.paused.is_empty());
+}
+
+#[test]
+fn m34_a_client_that_never_reads_is_let_go_with_its_bytes() {
+    let mut rig = Rig::new();
+    let (client, writer) = (rig.connect(), rig.connect());
+    let add = AddWatchRequest { path: "/".into(), mode: 1 };
+    rig.call(client, OpCode::AddWatch, &add);
+    let long = "x".repeat(900_000);
+    let path = format!("/{long}");
+    rig.create(writer, &path, b"", 0);
+    rig.replies(client.conn);
+    // From here on nobody takes the client's bytes.
+    let set = zk_proto::client::SetDataRequest {
+        path: WireStr::from(&*path),
+        data: None,
+        version: Version::ANY,
+    };
+    let mut frame = jute::encode(&zk_proto::client::RequestHeader {
+        xid: zk_proto::Xid::new(1),
+        op: OpCode::SetData.get(),
+    });
+    frame.extend(jute::encode(&set));
+    let mut closed = None;
+    for _ in 0..=OUTBOUND_BYTES_MAX / 900_000 {
+        assert_eq!(closed, None);
+        rig.peer.handle(rig.now, Input::Request { conn: writer.conn, frame: &frame });
+        while let Some(output) = rig.peer.poll_output() {
+            match output {
+                Output::Append { zxid, .. } => rig.peer.handle(rig.now, Input::Synced { zxid }),
+                Output::Close { conn, reason } => closed = Some((conn, reason)),
+                Output::Send { .. } => {}
+                other @ (Output::Pause { .. }
+                | Output::Resume { .. }
+                | Output::SnapshotBegin { .. }
+                | Output::SnapshotPart { .. }
+                | Output::SnapshotEnd
+                | Output::Fenced) => panic!("{other:?}"),
+            }
+        }
+    }
+    assert_eq!(closed, Some((client.conn, CloseReason::OutboundFull)));
+    assert_eq!(rig.peer.outgoing(client.conn).unwrap().capacity(), 0);
+}
+
+#[test]
+fn m31_reads_are_served_at_the_pace_at_which_their_answers_are_taken() {
+    let mut rig = Rig::new();
+    let client = rig.connect();
+    let big = vec![7; 1_000_000];
+    rig.create(client, "/big", &big, 0);
+    let mut frame = jute::encode(&zk_proto::client::RequestHeader {
+        xid: zk_proto::Xid::new(1),
+        op: OpCode::GetData.get(),
+    });
+    frame.extend(jute::encode(&watching("/big", false)));
+    for _ in 0..100 {
+        rig.peer.handle(rig.now, Input::Request { conn: client.conn, frame: &frame });
+    }
+    let waiting = rig.peer.outgoing(client.conn).unwrap().len();
+    assert!(waiting < OUTBOUND_BYTES_PAUSE + 1_100_000, "{waiting} bytes for one connection");
+    let mut answers = 0;
+    for _ in 0..100 {
+        let out = rig.peer.outgoing(client.conn).unwrap();
+        answers += out.len() / 1_000_000;
+        out.clear();
+        rig.peer.handle(rig.now, Input::Drained { conn: client.conn });
+    }
+    assert_eq!(answers, 100, "all of them, in the end");
+}
+
+#[test]
+fn reads_held_back_for_a_slow_client_still_come_before_its_later_write() {
+    let mut rig = Rig::new();
+    let client = rig.connect();
+    let big = vec![7; 1_000_000];
+    rig.create(client, "/big", &big, 0);
+    let header = |xid, op: OpCode| {
+        jute::encode(&zk_proto::client::RequestHeader {
+            xid: zk_proto::Xid::new(xid),
+            op: op.get(),
+        })
+    };
+    for xid in 0..5 {
+        let frame = [header(xid, OpCode::GetData), jute::encode(&watching("/big", false))].concat();
+        rig.peer.handle(rig.now, Input::Request { conn: client.conn, frame: &frame });
+    }
+    let delete = DeleteRequest { path: "/big".into(), version: Version::ANY };
+    let frame = [header(5, OpCode::Delete), jute::encode(&delete)].concat();
+    rig.peer.handle(rig.now, Input::Request { conn: client.conn, frame: &frame });
+    rig.peer.handle(rig.now, Input::Synced { zxid: zk_proto::Zxid::new(3) });
+    rig.pump();
+    let replies = rig.replies(client.conn);
+    let seen: Vec<(i32, i32)> =
+        replies.iter().map(|reply| (reply.xid, reply.error.get())).collect();
+    assert_eq!(seen, [(0, 0), (1, 0), (2, 0), (3, 0), (4, 0), (5, 0)]);
+}
+
+#[test]
+fn m30_too_many_watches_end_the_connection() {
+    let mut rig = Rig::new();
+    let client = rig.connect();
+    let names: Vec<alloc::string::String> =
+        (0..=WATCHES_PER_CONNECTION_MAX).map(|index| format!("/{index}")).collect();
+    let request = SetWatches2Request {
+        relative_zxid: zk_proto::Zxid::ZERO,
+        data: Some(vec![]),
+        exist: Some(names.iter().map(|name| WireStr::from(&**name)).collect()),
+        child: Some(vec![]),
+        persistent: Some(vec![]),
+        recursive: Some(vec![]),
+    };
+    rig.send(client.conn, 1, OpCode::SetWatches2, &request);
+    assert_eq!(rig.closing(client.conn), Some(CloseReason::TooManyWatches));
+    assert!(rig.peer.view().watches.is_empty());
+}
+
+#[test]
+fn m17_a_multi_of_too_many_operations_is_refused() {
+    let mut rig = Rig::new();
+    let client = rig.connect();
+    let check =
+        |path| MultiOp::Check(zk_proto::client::CheckRequest { path, version: Version::ANY });
+    let ops = vec![check(WireStr::from("/")); crate::limits::MULTI_OPS_MAX + 1];
+    let before = rig.log.len();
+    assert_eq!(rig.call(client, OpCode::Multi, &MultiRequest { ops }).error.get(), -5);
+    assert_eq!(rig.log.len(), before);
+}
+
+#[test]
+fn m18_a_multi_whose_answer_would_not_fit_a_frame_is_refused_before_it_counts() {
+    let config = PeerConfig { frame_bytes_max: 10_000, ..PeerConfig::default() };
+    let mut rig = Rig::with(config);
+    let client = rig.connect();
+    let open = Acl::open();
+    let ops = vec![MultiOp::Create2(create("/s-", b"", &open, 2)); 130];
+    let before = rig.log.len();
+    let reply = rig.call(client, OpCode::Multi, &MultiRequest { ops: ops.clone() });
+    assert_eq!(reply.error.get(), -5);
+    assert_eq!((rig.log.len(), rig.paths().len()), (before, 0));
+    let ops = ops[..50].to_vec();
+    assert_eq!(rig.call(client, OpCode::Multi, &MultiRequest { ops }).error.get(), 0);
+    assert_eq!(rig.paths()[0], "/s-0000000000", "the refused one used no number up");
+    rig.replay();
+}
+
+#[test]
+fn m18_what_the_log_could_not_hold_is_refused_before_it_counts() {
+    let config = PeerConfig { frame_bytes_max: 1_000, ..PeerConfig::default() };
+    let mut rig = Rig::with(config);
+    let client = rig.connect();
+    let before = rig.log.len();
+    // No frame of the client port is as long as this; one that were would still do no harm.
+    assert_eq!(rig.create(client, "/a", &[0; 3_000], 0).error.get(), -5);
+    assert_eq!(rig.log.len(), before);
+    assert_eq!(rig.peer.stats().large_requests_rejected, 1);
+    assert_eq!(rig.create(client, "/a", &[0; 900], 0).error.get(), 0);
+}
+
+#[test]
+fn m37_a_session_owns_no_more_than_its_end_can_name() {
+    let config = PeerConfig { frame_bytes_max: 1_000, ..PeerConfig::default() };
+    let mut rig = Rig::with(config);
+    let client = rig.connect();
+    let name = "n".repeat(80);
+    let mut refused = None;
+    for index in 0..20 {
+        let reply = rig.create(client, &format!("/{name}{index:02}"), b"", 1);
+        if reply.error.get() != 0 {
+            refused = refused.or_else(|| Some((index, reply.error.get())));
+        }
+    }
+    assert_eq!(refused, Some((10, -125)));
+    assert_eq!(rig.create(client, "/persistent", b"", 0).error.get(), 0);
+    rig.send(client.conn, 1, OpCode::CloseSession, &Empty);
+    let last = rig.log.last().unwrap();
+    assert!(last.len() <= 1_000);
+    TxnRecord::decode(last, 1_000).unwrap();
+    assert_eq!(rig.paths(), ["/persistent"]);
+}
+
+#[test]
+fn m24_a_path_as_long_as_a_frame_works() {
+    let mut rig = Rig::new();
+    let client = rig.connect();
+    let path = format!("/{}", "p".repeat(1_000_000));
+    assert_eq!(rig.create(client, &path, b"", 0).error.get(), 0);
+    assert_eq!(rig.exists(client, &path, true).error.get(), 0);
+    assert_eq!(rig.paths().len(), 1);
+}
+
+#[test]
+fn nothing_is_left_of_a_connection_that_is_gone() {
+    let mut rig = Rig::new();
+    let client = rig.connect();
+    rig.hold();
+    let open = Acl::open();
+    rig.send(client.conn, 1, OpCode::Create, &create("/a", b"", &open, 0));
+    rig.send(client.conn, 2, OpCode::Exists, &watching("/a", true));
+    rig.feed(Input::Closed { conn: client.conn });
+    rig.feed(Input::Request { conn: client.conn, frame: &[0; 8] });
+    rig.feed(Input::Drained { conn: ConnId::new(4_711) });
+    rig.sync();
+    assert_eq!(rig.paths(), ["/a"], "what was proposed happens");
+    assert!(rig.peer.outgoing(client.conn).is_none());
+}
