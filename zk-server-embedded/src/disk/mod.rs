@@ -14,4 +14,4 @@ mod storage_thread;
 
 pub(crate) use event::StorageEvent;
 pub(crate) use fs::FsDisk;
-pub(crate) use storage_thread::{StorageGone, StorageThread};
+pub(crate) use storage_thread::StorageThread;

@@ -1,0 +1,323 @@
+//! Every key of Apache `ZooKeeper` 3.9, and what it means here.
+
+use zk_server_core::{config::FourLetterWords, front::FourLetter};
+
+use super::{ConfigError, Draft, values::Value};
+
+/// What a key means.
+pub(super) enum Meaning {
+    /// It sets something.
+    Used(fn(&mut Draft, Value<'_>) -> Result<(), ConfigError>),
+    /// It describes a member of an ensemble.
+    Member,
+    /// It asks for something this server cannot do and must not seem to do.
+    Refused(&'static str),
+    /// It tunes something this server does not have, and somebody may wonder.
+    WithoutEffect,
+    /// It matters to ensembles only, or is already so.
+    Silent,
+    /// It is no key.
+    Unknown,
+}
+
+/// What a key, without `zookeeper.`, means.
+pub(super) fn meaning_of(key: &str) -> Meaning {
+    if let Some((_, apply)) = USED.iter().find(|(used, _)| *used == key) {
+        return Meaning::Used(*apply);
+    }
+    if let Some((_, problem)) = REFUSED.iter().find(|(refused, _)| *refused == key) {
+        return Meaning::Refused(problem);
+    }
+    if SILENT.contains(&key) {
+        return Meaning::Silent;
+    }
+    if ["server.", "group.", "weight."].iter().any(|prefix| key.starts_with(prefix)) {
+        return Meaning::Member;
+    }
+    let is_known = WITHOUT_EFFECT.contains(&key)
+        || FAMILIES_WITHOUT_EFFECT.iter().any(|prefix| key.starts_with(prefix));
+    if is_known { Meaning::WithoutEffect } else { Meaning::Unknown }
+}
+
+type Apply = fn(&mut Draft, Value<'_>) -> Result<(), ConfigError>;
+
+const MILLIS: &str = "a whole number of milliseconds";
+const MILLIS_ABOVE_ZERO: &str = "a whole number of milliseconds above 0";
+const COUNT: &str = "a whole number";
+
+macro_rules! used {
+    ($($key:literal => |$draft:ident, $value:ident| $body:expr,)*) => {
+        const USED: &[(&str, Apply)] = &[$(($key, |$draft, $value| { $body; Ok(()) }),)*];
+    };
+}
+
+used! {
+    "dataDir" => |draft, value| draft.data_dir = Some(directory(value)?),
+    "dataLogDir" => |draft, value| draft.log_dir = Some(directory(value)?),
+    "clientPort" => |draft, value| draft.port = Some(value.number("a port")?),
+    "clientPortAddress" => |draft, value| {
+        draft.host = Some((value.text().to_owned(), value.setting.clone()));
+    },
+    "clientPortListenBacklog" => |draft, value| {
+        let backlog: i32 = value.number(COUNT)?;
+        draft.backlog = u32::try_from(backlog).ok();
+    },
+    "tickTime" => |draft, value| draft.peer.tick_ms = value.at_least(1, MILLIS_ABOVE_ZERO)?,
+    "minSessionTimeout" => |draft, value| draft.timeout_ms_min = timeout(value)?,
+    "maxSessionTimeout" => |draft, value| draft.timeout_ms_max = timeout(value)?,
+    "maxClientCnxns" => |draft, value| {
+        draft.peer.connections_per_address_max = value.number(COUNT)?;
+    },
+    "maxCnxns" => |draft, value| draft.peer.connections_max = value.number(COUNT)?,
+    "4lw.commands.whitelist" => |draft, value| words(draft, value),
+    "globalOutstandingLimit" => |draft, value| {
+        draft.peer.requests_outstanding_max = value.at_least(1, "a whole number above 0")?;
+    },
+    "snapCount" => |draft, value| {
+        draft.peer.snapshot_txns = value.number::<u64>(COUNT)?.max(2);
+    },
+    "snapSizeLimitInKb" => |draft, value| {
+        let kilobytes: i64 = value.number("a whole number of kilobytes")?;
+        let kilobytes = u64::try_from(kilobytes).unwrap_or(0);
+        draft.peer.snapshot_log_bytes = kilobytes.saturating_mul(1024);
+    },
+    "preAllocSize" => |draft, value| {
+        let kilobytes: u64 = value.number("a whole number of kilobytes")?;
+        draft.files.preallocated_bytes = kilobytes.saturating_mul(1024);
+    },
+    "autopurge.snapRetainCount" => |draft, value| {
+        draft.files.snapshots_kept = value.number::<usize>(COUNT)?.max(3);
+    },
+    "autopurge.purgeInterval" => |draft, value| {
+        draft.files.purge_hours = value.number("a whole number of hours")?;
+    },
+    "snapshot.trust.empty" => |draft, value| {
+        draft.files.trusts_empty_snapshots = value.switch()?;
+    },
+    "db.autocreate" => |draft, value| draft.files.creates_database = value.switch()?,
+    "datadir.autocreate" => |draft, value| draft.files.creates_directories = value.switch()?,
+    "enforceQuota" => |draft, value| draft.peer.enforce_quota = value.switch()?,
+    "extendedTypesEnabled" => |draft, value| draft.peer.extended_types = value.switch()?,
+    "closeSessionTxn.enabled" => |draft, value| {
+        draft.peer.close_session_lists_paths = value.switch()?;
+    },
+    "digest.enabled" => |draft, value| draft.peer.digest = value.switch()?,
+    "skipACL" => |draft, value| draft.peer.skip_acl = value.switch()?,
+    "DigestAuthenticationProvider.superDigest" => |draft, value| {
+        draft.peer.super_digest = Some(value.text().to_owned());
+    },
+    "DigestAuthenticationProvider.enabled" => |draft, value| {
+        draft.peer.digest_auth = value.switch()?;
+    },
+    "DigestAuthenticationProvider.digestAlg" => |_draft, value| {
+        let is_sha1 = ["SHA1", "SHA-1"].iter().any(|name| value.text().eq_ignore_ascii_case(name));
+        if !is_sha1 {
+            return Err(value.unexpected("SHA1, the only algorithm of this version"));
+        }
+    },
+    "enforce.auth.enabled" => |draft, value| draft.enforces_auth = value.switch()?,
+    "enforce.auth.schemes" => |draft, value| draft.auth_schemes = value.list(),
+    "jute.maxbuffer" => |draft, value| {
+        draft.peer.frame_bytes_max = usize::try_from(frame_bytes(value)?).unwrap_or(usize::MAX);
+    },
+    "znode.container.checkIntervalMs" => |draft, value| {
+        draft.peer.container_check_ms = value.at_least(1, MILLIS_ABOVE_ZERO)?;
+    },
+    "znode.container.maxPerMinute" => |draft, value| {
+        draft.peer.containers_per_minute_max = value.at_least(1, "a whole number above 0")?;
+    },
+    "znode.container.maxNeverUsedIntervalMs" => |draft, value| {
+        draft.peer.container_never_used_ms = value.number(MILLIS)?;
+    },
+    "connection_throttle_tokens" => |draft, value| {
+        draft.peer.connect_tokens_max = value.number(COUNT)?;
+    },
+    "connection_throttle_fill_time" => |draft, value| {
+        draft.peer.connect_fill_ms = value.at_least(1, MILLIS_ABOVE_ZERO)?;
+    },
+    "connection_throttle_fill_count" => |draft, value| {
+        draft.peer.connect_fill_count = value.number(COUNT)?;
+    },
+    "forceSync" => |draft, value| {
+        if !value.switch()? {
+            draft.warnings.push(format!(
+                "{}: forceSync=no is not obeyed: every write is on stable storage before it is \
+                 acknowledged",
+                value.setting.place
+            ));
+        }
+    },
+    "snapshot.compression.method" => |draft, value| {
+        if !value.text().is_empty() {
+            draft.warnings.push(format!(
+                "{}: snapshot.compression.method is not obeyed: snapshots are written plain; \
+                 compressed ones are read",
+                value.setting.place
+            ));
+        }
+    },
+}
+
+fn directory(value: Value<'_>) -> Result<std::path::PathBuf, ConfigError> {
+    if value.text().is_empty() {
+        Err(value.unexpected("a directory"))
+    } else {
+        Ok(value.text().into())
+    }
+}
+
+/// A limit of session timeouts; −1 leaves it to the tick.
+fn timeout(value: Value<'_>) -> Result<Option<i32>, ConfigError> {
+    let millis: i32 = value.at_least(-1, MILLIS)?;
+    Ok((millis >= 0).then_some(millis))
+}
+
+/// Java accepts a number in hexadecimal here (`0xfffff`).
+// ZooKeeper: Integer.getInteger("jute.maxbuffer")
+fn frame_bytes(value: Value<'_>) -> Result<i32, ConfigError> {
+    const EXPECTED: &str = "a whole number of bytes above 0, below 2147483648";
+    let text = value.text();
+    let hexadecimal = ["0x", "0X", "#"].iter().find_map(|prefix| text.strip_prefix(prefix));
+    let bytes = match hexadecimal {
+        Some(digits) => i32::from_str_radix(digits, 16).ok(),
+        None => text.parse().ok(),
+    };
+    bytes.filter(|bytes| *bytes > 0).ok_or_else(|| value.unexpected(EXPECTED))
+}
+
+fn words(draft: &mut Draft, value: Value<'_>) {
+    let words = value.list();
+    let is_word = |word: &str| FourLetter::ALL.iter().any(|known| known.as_str() == word);
+    for unknown in words.iter().filter(|word| *word != "*" && !is_word(word)) {
+        let unknown = unknown.escape_debug();
+        draft.warnings.push(format!("{}: there is no word {unknown}", value.setting.place));
+    }
+    draft.peer.four_letter_words = if words.iter().any(|word| word == "*") {
+        FourLetterWords::All
+    } else {
+        FourLetterWords::Only(words)
+    };
+}
+
+/// Keys that would leave a door open, or shut one, if they were passed over.
+const REFUSED: &[(&str, &str)] = &[
+    ("secureClientPort", TLS),
+    ("secureClientPortAddress", TLS),
+    ("client.portUnification", TLS),
+    ("dynamicConfigFile", "expected no ensemble: ensembles are not part of this version"),
+    ("sessionRequireClientSASLAuth", SASL),
+    (
+        "enableEagerACLCheck",
+        "expected false or nothing: a lone server always checks when it writes",
+    ),
+    ("ensembleAuthName", "expected nothing: the scheme `ensemble` is not part of this version"),
+];
+const TLS: &str = "expected no TLS port: TLS is not part of this version";
+const SASL: &str = "expected nothing: SASL is not part of this version";
+
+/// Keys of ensembles, which a lone server's file often has, and keys that say what is so anyway.
+const SILENT: &[&str] = &[
+    "initLimit",
+    "syncLimit",
+    "connectToLearnerMasterLimit",
+    "electionAlg",
+    "peerType",
+    "standaloneEnabled",
+    "reconfigEnabled",
+    "quorumListenOnAllIPs",
+    "syncEnabled",
+    "cnxTimeout",
+    "leaderServes",
+    "electionPortBindRetry",
+    "quorumCnxnTimeoutMs",
+    "admin.enableServer",
+    "serverCnxnFactory",
+    "fsync.warningthresholdms",
+    "serializeLastProcessedZxid.enabled",
+];
+
+/// Keys that tune what is not there.
+const WITHOUT_EFFECT: &[&str] = &[
+    "observerMasterPort",
+    "localSessionsEnabled",
+    "localSessionsUpgradingEnabled",
+    "sslQuorum",
+    "portUnification",
+    "sslQuorumReloadCertFiles",
+    "oraclePath",
+    "txnLogSizeLimitInKb",
+    "commitLogCount",
+    "snapshotSizeFactor",
+    "flushDelay",
+    "maxWriteQueuePollTime",
+    "maxBatchSize",
+    "intBufferStartingSizeBytes",
+    "jute.maxbuffer.extrasize",
+    "clientTcpKeepAlive",
+    "tcpKeepAlive",
+    "maxResponseCacheSize",
+    "maxGetChildrenResponseCacheSize",
+    "watchManagerName",
+    "watcherCleanThreadsNum",
+    "watcherCleanThreshold",
+    "watcherCleanIntervalInSeconds",
+    "maxInProcessingDeadWatchers",
+    "bitHashCacheSize",
+    "emulate353TTLNodes",
+    "allowSaslFailedClients",
+    "connection_throttle_freeze_time",
+    "connection_throttle_drop_increase",
+    "connection_throttle_drop_decrease",
+    "connection_throttle_decrease_ratio",
+    "connection_throttle_weight_enabled",
+    "connection_throttle_global_session_weight",
+    "connection_throttle_local_session_weight",
+    "connection_throttle_renew_session_weight",
+    "request_throttle_max_requests",
+    "request_throttle_stall_time",
+    "request_throttle_drop_stale",
+    "request_stale_connection_check",
+    "request_stale_latency_check",
+    "throttled_op_wait_time",
+    "request_throttler.shutdownTimeout",
+    "largeRequestThreshold",
+    "largeRequestMaxBytes",
+    "letAnySaslUserDoX",
+    "SASLAuthenticationProvider.superPassword",
+    "X509AuthenticationProvider.superUser",
+    "IPAuthenticationProvider.usexforwardedfor",
+    "requireKerberosConfig",
+    "security.auth_to_local",
+    "sasl.serverconfig",
+    "fips-mode",
+    "forceSnapshotSync",
+    "leaderConnectDelayDuringRetryMs",
+    "readonlymode.enabled",
+    "forward_learner_requests_to_commit_processor_disabled",
+];
+
+/// Beginnings of such keys.
+const FAMILIES_WITHOUT_EFFECT: &[&str] = &[
+    "admin.",
+    "audit.",
+    "authProvider.",
+    "client.certReload",
+    "commitProcessor.",
+    "fastleader.",
+    "follower.",
+    "jvm.pause.",
+    "kerberos.",
+    "leader.",
+    "learner.",
+    "messageTracker.",
+    "metricsProvider.",
+    "multiAddress.",
+    "netty.",
+    "nio.",
+    "observer.",
+    "observerMaster.",
+    "pathStats.",
+    "quorum.",
+    "ssl.",
+    "superUser",
+];

@@ -1,0 +1,124 @@
+//! Files as people write them.
+
+use zk_server_core::config::FourLetterWords;
+
+use super::*;
+
+const MINIMAL: &str = "dataDir=/data\nclientPort=2181\n";
+
+fn with(lines: &str) -> Result<ConfigFile, ConfigError> {
+    ConfigFile::parse(&format!("{MINIMAL}{lines}"))
+}
+
+fn error_of(lines: &str) -> String {
+    with(lines).expect_err("refused").to_string()
+}
+
+#[test]
+fn two_lines_are_enough() {
+    let file = with("").expect("complete");
+    assert_eq!(file.listen, "[::]:2181".parse().expect("an address"));
+    assert_eq!((file.data_dir, file.log_dir), ("/data".into(), "/data".into()));
+    assert_eq!(file.peer.session_timeout_ms_min, 6_000);
+    assert_eq!(file.peer.session_timeout_ms_max, 60_000);
+    assert_eq!(file.warnings, [""; 0]);
+}
+
+#[test]
+fn apaches_sample_file_is_understood_without_a_word() {
+    let sample = "# The number of milliseconds of each tick\ntickTime=2000\ninitLimit=10\n\
+        syncLimit=5\ndataDir=/tmp/zookeeper\nclientPort=2181\n#maxClientCnxns=60\n\
+        autopurge.snapRetainCount=5\nautopurge.purgeInterval=1\nadmin.enableServer=false\n";
+    let file = ConfigFile::parse(sample).expect("complete");
+    assert_eq!(file.warnings, [""; 0]);
+    assert_eq!(
+        (file.peer.session_timeout_ms_min, file.peer.session_timeout_ms_max),
+        (4_000, 40_000)
+    );
+    assert_eq!((file.files.snapshots_kept, file.files.purge_hours), (5, 1));
+}
+
+#[test]
+fn every_key_is_accepted_with_and_without_its_prefix() {
+    for prefix in ["", "zookeeper."] {
+        let file = with(&format!("{prefix}snapCount=500\n{prefix}jute.maxbuffer=0x3fffff\n"));
+        let peer = file.expect("complete").peer;
+        assert_eq!((peer.snapshot_txns, peer.frame_bytes_max), (500, 0x3f_ffff));
+    }
+}
+
+#[test]
+fn what_is_missing_is_named() {
+    let missing = |text| ConfigFile::parse(text).expect_err("incomplete").to_string();
+    assert_eq!(missing("clientPort=1"), "settings: dataDir: expected a directory, found nothing");
+    assert_eq!(missing("dataDir=/d"), "settings: clientPort: expected a port, found nothing");
+}
+
+#[test]
+fn errors_name_line_and_expectation() {
+    assert_eq!(
+        error_of("tickTime=0"),
+        "line 3: tickTime: expected a whole number of milliseconds above 0, found \"0\""
+    );
+    assert_eq!(
+        error_of("\nskipACL=maybe"),
+        "line 4: skipACL: expected true or false, found \"maybe\""
+    );
+    assert_eq!(
+        error_of("clientPort=70000"),
+        "line 3: clientPort: expected a port, found \"70000\""
+    );
+    assert!(error_of("minSessionTimeout=9\nmaxSessionTimeout=8").contains("found 9 ms"));
+}
+
+#[test]
+fn unknown_keys_are_warned_about_and_ignored() {
+    let file = with("maxClientConns=7\nnio.numWorkerThreads=3").expect("complete");
+    assert_eq!(
+        file.warnings,
+        [
+            "line 3: maxClientConns is not a key anybody knows",
+            "line 4: nio.numWorkerThreads has no effect in this server",
+        ]
+    );
+}
+
+#[test]
+fn an_ensemble_is_refused_and_a_lone_member_is_not() {
+    let one = with("server.1=a:2888:3888").expect("standalone");
+    assert_eq!(one.warnings.len(), 1);
+    let error = error_of("server.1=a:2888:3888\nserver.2=b:2888:3888");
+    assert!(error.starts_with("line 4: server.2: expected a single server"), "{error}");
+}
+
+#[test]
+fn what_protects_is_never_passed_over() {
+    for line in ["secureClientPort=2281", "sessionRequireClientSASLAuth=true", "ensembleAuthName=a"]
+    {
+        assert!(with(line).is_err(), "{line}");
+    }
+}
+
+#[test]
+fn words_and_lists_are_split_at_commas() {
+    let words = |line| with(line).expect("complete").peer.four_letter_words;
+    assert_eq!(words("4lw.commands.whitelist=*"), FourLetterWords::All);
+    let only = FourLetterWords::Only(vec!["ruok".into(), "mntr".into()]);
+    assert_eq!(words("4lw.commands.whitelist=ruok, mntr"), only);
+    let file =
+        with("enforce.auth.enabled=true\nenforce.auth.schemes=digest, sasl").expect("complete");
+    assert_eq!(file.peer.required_auth, ["digest", "sasl"]);
+    assert!(with("enforce.auth.enabled=true").is_err());
+}
+
+#[test]
+fn an_address_is_resolved() {
+    let file = with("clientPortAddress=127.0.0.1").expect("complete");
+    assert_eq!(file.listen, "127.0.0.1:2181".parse().expect("an address"));
+}
+
+#[test]
+fn unsynced_writes_cannot_be_configured() {
+    let file = with("forceSync=no").expect("complete");
+    assert!(file.warnings[0].contains("not obeyed"));
+}

@@ -1,0 +1,565 @@
+//! What all tasks of a member share: the [`Peer`], the connections' sending halves, the storage.
+//!
+//! ```text
+//!  ClientTask ──request──► Hub ──Input──► Peer ──Output──► Hub ─┬─ append ──► Storage
+//!  (one per connection)     ▲                                   └─ send ────► socket
+//!                           └── driver: timers, completions, orders, one drain per turn
+//! ```
+//! Everything runs on one thread; the hub is borrowed for one turn at a time and never across an await.
+//! Replies are sent when the turn's requests are all in: one send per connection and turn, one hand-over
+//! to the storage thread per turn.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    io, mem,
+    net::{IpAddr, SocketAddr},
+    pin::Pin,
+    task::{Context, Poll, Waker, ready},
+    time::{Duration, Instant},
+};
+
+use tokio::{io::AsyncWrite as _, net::tcp::OwnedWriteHalf};
+use zk_proto::{ConnId, Now, SessionId, jute::Writer, time};
+use zk_server_core::{
+    config::PeerConfig,
+    input::Input,
+    limits::{HANDSHAKE_MS_MAX, UNAUTHENTICATED_CONNECTIONS_MAX},
+    output::{CloseReason, Output},
+    peer::Peer,
+    storage::store::Command,
+};
+
+use crate::{
+    clock::Clock,
+    faults::{Fault, Faults},
+    server::Stats,
+    slots::{Sending, Slot, Slots, Stage},
+    storage::{MemoryLog, Storage},
+};
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Hub {
+    pub(crate) peer: Peer,
+    pub(crate) clock: Clock,
+    pub(crate) config: PeerConfig,
+    pub(crate) storage: Storage,
+    pub(crate) faults: Faults,
+    /// Whether new connections are turned away at the door.
+    pub(crate) is_refusing: bool,
+    slots: Slots,
+    per_address: HashMap<IpAddr, usize>,
+    /// Connections that have not finished their handshake.
+    unauthenticated: usize,
+    /// When a connection is given up that has not said who it is, or does not take its last bytes.
+    /// Invariant: in order of time.
+    deadlines: VecDeque<(time::Instant, ConnId)>,
+    /// Connections with something to send at the end of the turn.
+    to_send: Vec<ConnId>,
+    /// Connections that ended in this turn and of which the peer must be told.
+    ended: Vec<ConnId>,
+    /// Paused connections that have taken everything.
+    drained: Vec<ConnId>,
+    /// Buffers for replies, lent to connections while they have something to send.
+    spare_writers: Vec<Writer>,
+    /// Where bytes are received; taken for the length of one turn.
+    scratch: Vec<u8>,
+    driver: Option<Waker>,
+    is_fenced: bool,
+}
+
+/// Why a connection was not let in.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Refusal {
+    /// The address has as many as it may have.
+    Address,
+    /// The server has as many as it may have.
+    Total,
+    /// Too many have not said who they are.
+    Unauthenticated,
+    /// A test wants it so.
+    Test,
+}
+
+/// Bytes received at once. A connection that sends more gets another turn after all others.
+const SCRATCH_BYTES: usize = 64 * 1024;
+
+/// Buffers kept for later, and bytes of memory above which one is not kept.
+const SPARE_WRITERS_MAX: usize = 64;
+const SPARE_WRITER_BYTES_MAX: usize = 64 * 1024;
+
+impl Hub {
+    pub(crate) fn new(peer: Peer, config: PeerConfig, clock: Clock, storage: Storage) -> Self {
+        Self {
+            peer,
+            clock,
+            config,
+            storage,
+            faults: Faults::default(),
+            is_refusing: false,
+            slots: Slots::default(),
+            per_address: HashMap::new(),
+            unauthenticated: 0,
+            deadlines: VecDeque::new(),
+            to_send: Vec::new(),
+            ended: Vec::new(),
+            drained: Vec::new(),
+            spare_writers: Vec::new(),
+            scratch: vec![0; SCRATCH_BYTES],
+            driver: None,
+            is_fenced: false,
+        }
+    }
+
+    /// Lets a connection in, or says why not.
+    pub(crate) fn admit(
+        &mut self,
+        remote: SocketAddr,
+        write: OwnedWriteHalf,
+    ) -> Result<ConnId, Refusal> {
+        let limit = |limit: usize| if limit == 0 { usize::MAX } else { limit };
+        let address = remote.ip().to_canonical();
+        let of_address = self.per_address.get(&address).copied().unwrap_or(0);
+        if self.is_refusing {
+            return Err(Refusal::Test);
+        }
+        if of_address >= limit(self.config.connections_per_address_max) {
+            return Err(Refusal::Address);
+        }
+        if self.slots.len() >= limit(self.config.connections_max) {
+            return Err(Refusal::Total);
+        }
+        // reliability.md M3, M4
+        if self.unauthenticated >= UNAUTHENTICATED_CONNECTIONS_MAX {
+            return Err(Refusal::Unauthenticated);
+        }
+        self.per_address.insert(address, of_address + 1);
+        self.unauthenticated += 1;
+        let conn = self.slots.insert(Slot::new(remote, write));
+        self.give_up_later(conn);
+        // Somebody must look at the first deadline.
+        self.wake_driver();
+        Ok(conn)
+    }
+
+    /// Hands one thing that happened to the peer. What comes of it is carried out by [`Self::drain`].
+    pub(crate) fn handle(&mut self, now: Now, input: Input<'_>) {
+        self.peer.handle(now, input);
+    }
+
+    /// Tells the peer of a connection it has not heard of, by `input`. Carries out what comes of it
+    /// at once: whether to read on depends on it.
+    pub(crate) fn introduce(&mut self, now: Now, conn: ConnId, input: Input<'_>) {
+        if let Some(slot) = self.slots.get_mut(conn)
+            && slot.stage == Stage::Fresh
+        {
+            slot.stage = Stage::Introduced;
+            self.unauthenticated -= 1;
+        }
+        self.handle(now, input);
+        self.drain(now);
+    }
+
+    /// Hands a request to the peer, unless a test wants it lost. Says whether to go on with the
+    /// connection.
+    pub(crate) fn request(&mut self, now: Now, conn: ConnId, frame: &[u8]) -> bool {
+        if !self.faults.is_empty() {
+            match self.faults.judge(frame) {
+                None => {}
+                Some(Fault::LoseRequest) => {
+                    self.drain(now);
+                    self.end(conn, None);
+                    return false;
+                }
+                Some(Fault::LoseReply(xid)) => {
+                    self.drain(now);
+                    let start = self.peer.outgoing(conn).map_or(0, |writer| writer.len());
+                    if let Some(slot) = self.slots.get_mut(conn) {
+                        slot.doomed = Some((xid, start));
+                    }
+                }
+            }
+        }
+        self.handle(now, Input::Request { conn, frame });
+        true
+    }
+
+    /// Carries out everything the peer asks for, until it asks for nothing more.
+    pub(crate) fn drain(&mut self, now: Now) {
+        loop {
+            while let Some(output) = self.peer.poll_output() {
+                self.carry_out(output);
+            }
+            // One hand-over for everything appended in this turn.
+            self.storage.hand_over();
+            let mut is_done = true;
+            while let Some(completion) = self.storage.poll_done() {
+                is_done = false;
+                self.peer.handle(now, completion);
+            }
+            if !is_done {
+                continue;
+            }
+            for conn in mem::take(&mut self.to_send) {
+                self.flush(conn);
+            }
+            if self.ended.is_empty() && self.drained.is_empty() {
+                return;
+            }
+            for conn in mem::take(&mut self.drained) {
+                self.peer.handle(now, Input::Drained { conn });
+            }
+            for conn in mem::take(&mut self.ended) {
+                self.peer.handle(now, Input::Closed { conn });
+            }
+        }
+    }
+
+    /// Sends what waits for a blocked connection; ready once it is not blocked any more.
+    pub(crate) fn poll_flush(&mut self, conn: ConnId, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            let Some(slot) = self.slots.get_mut(conn).filter(|s| s.sending == Sending::Blocked)
+            else {
+                return Poll::Ready(());
+            };
+            let outgoing = self.peer.outgoing(conn);
+            let bytes = outgoing.and_then(|writer| writer.as_slice().get(slot.sent..));
+            let bytes = bytes.unwrap_or_default();
+            if bytes.is_empty() {
+                self.sent_all(conn);
+                return Poll::Ready(());
+            }
+            if let Ok(count) = ready!(Pin::new(&mut slot.write).poll_write(cx, bytes)) {
+                self.sent(conn, count);
+            } else {
+                self.end(conn, None);
+                self.wake_driver();
+                return Poll::Ready(());
+            }
+        }
+    }
+
+    /// Gives a connection up. The socket closes when its task has noticed.
+    pub(crate) fn end(&mut self, conn: ConnId, reason: Option<CloseReason>) {
+        let Some(slot) = self.slots.remove(conn) else {
+            return;
+        };
+        tracing::debug!(remote = %slot.remote, conn = conn.get(), ?reason, "connection ended");
+        let address = slot.remote.ip().to_canonical();
+        if let Some(count) = self.per_address.get_mut(&address) {
+            *count -= 1;
+            if *count == 0 {
+                self.per_address.remove(&address);
+            }
+        }
+        match slot.stage {
+            Stage::Fresh => self.unauthenticated -= 1,
+            Stage::Introduced | Stage::Closing(_) => self.ended.push(conn),
+        }
+        if let Some(waker) = slot.waker {
+            waker.wake();
+        }
+        // The socket is closed by its other half; shutting it down here would be one call more.
+        slot.write.forget();
+    }
+
+    /// Ends every connection at once.
+    pub(crate) fn end_all(&mut self) {
+        for conn in self.slots.ids() {
+            self.end(conn, None);
+        }
+    }
+
+    /// Gives up connections whose time has come.
+    pub(crate) fn give_up_late_ones(&mut self) {
+        let now = self.clock.now();
+        while let Some((at, conn)) = self.deadlines.front().copied() {
+            if at > now.mono {
+                return;
+            }
+            self.deadlines.pop_front();
+            let reason = match self.slots.get_mut(conn).map(|slot| slot.stage) {
+                Some(Stage::Fresh) => CloseReason::HandshakeTimeout,
+                Some(Stage::Closing(reason)) => reason,
+                Some(Stage::Introduced) | None => continue,
+            };
+            self.end(conn, Some(reason));
+        }
+    }
+
+    /// The next moment at which somebody must look after timers.
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        let timer = self.peer.next_timeout().map(|(at, _)| at);
+        let late = self.deadlines.front().map(|(at, _)| *at);
+        timer.into_iter().chain(late).min().map(|at| self.clock.system(at))
+    }
+
+    /// Sees to it that the driver takes a turn after the tasks that are ready now.
+    pub(crate) fn wake_driver(&mut self) {
+        if let Some(driver) = self.driver.take() {
+            driver.wake();
+        }
+    }
+
+    /// Remembers how to wake the driver.
+    pub(crate) fn driver_is(&mut self, waker: &Waker) {
+        if !self.driver.as_ref().is_some_and(|known| known.will_wake(waker)) {
+            self.driver = Some(waker.clone());
+        }
+    }
+
+    /// Takes the place where bytes are received; give it back with [`Self::give_scratch`].
+    pub(crate) fn take_scratch(&mut self) -> Vec<u8> {
+        mem::take(&mut self.scratch)
+    }
+
+    pub(crate) fn give_scratch(&mut self, scratch: Vec<u8>) {
+        self.scratch = scratch;
+    }
+
+    /// What the connection's task must know before it reads on; `None` once it has ended.
+    pub(crate) fn standing(&mut self, conn: ConnId, waker: &Waker) -> Option<Standing> {
+        let slot = self.slots.get_mut(conn)?;
+        if !slot.waker.as_ref().is_some_and(|known| known.will_wake(waker)) {
+            slot.waker = Some(waker.clone());
+        }
+        Some(if slot.sending == Sending::Blocked {
+            Standing::Blocked
+        } else if slot.is_paused || matches!(slot.stage, Stage::Closing(_)) {
+            Standing::Waits
+        } else {
+            Standing::Reads
+        })
+    }
+
+    /// Whether the rest of what a connection sent must wait, or is of no use any more.
+    pub(crate) fn must_wait(&mut self, conn: ConnId) -> bool {
+        let slot = self.slots.get_mut(conn);
+        slot.is_none_or(|slot| slot.is_paused || matches!(slot.stage, Stage::Closing(_)))
+    }
+
+    /// Lends a buffer to a connection whose requests are about to be answered.
+    pub(crate) fn lend_writer(&mut self, conn: ConnId) {
+        if self.spare_writers.is_empty() {
+            return;
+        }
+        if let Some(writer) = self.peer.outgoing(conn)
+            && writer.capacity() == 0
+            && let Some(spare) = self.spare_writers.pop()
+        {
+            *writer = spare;
+        }
+    }
+
+    /// Breaks the connection of a session; says whether it had one.
+    pub(crate) fn end_connection_of(&mut self, session: SessionId) -> bool {
+        let conn = self.peer.connection_of(session);
+        if let Some(conn) = conn {
+            self.end(conn, None);
+        }
+        conn.is_some()
+    }
+
+    /// Puts the clocks forward and lets everything happen that is due then.
+    pub(crate) fn advance(&mut self, by: Duration) {
+        self.clock.advance(by);
+        let now = self.clock.now();
+        self.give_up_late_ones();
+        for _ in 0..TIMERS_PER_ADVANCE_MAX {
+            if self.peer.next_timeout().is_none_or(|(at, _)| at > now.mono) {
+                return;
+            }
+            self.handle(now, Input::Timeout);
+            self.drain(now);
+        }
+    }
+
+    /// Finishes the writes under way, answers them, and ends every connection. Returns the log that
+    /// a test wants kept.
+    pub(crate) fn finish(&mut self) -> Option<MemoryLog> {
+        let now = self.clock.now();
+        self.drain(now);
+        self.storage.finish();
+        self.drain(now);
+        self.end_all();
+        self.drain(now);
+        self.storage.take_log()
+    }
+
+    /// What there is to say about the server in short.
+    pub(crate) fn stats(&self) -> Stats {
+        let tree = self.peer.tree();
+        Stats {
+            connections: self.slots.len(),
+            sessions: self.peer.session_count(),
+            nodes: tree.node_count(),
+            watches: self.peer.watch_count(),
+            last_zxid: tree.last_zxid(),
+        }
+    }
+
+    /// Whether storage has failed and nothing will be served any more.
+    pub(crate) const fn is_fenced(&self) -> bool {
+        self.is_fenced
+    }
+
+    fn carry_out(&mut self, output: Output) {
+        match output {
+            Output::Send { conn } => self.will_send(conn),
+            Output::Close { conn, reason } => self.close(conn, reason),
+            Output::Pause { conn } => {
+                if let Some(slot) = self.slots.get_mut(conn) {
+                    slot.is_paused = true;
+                }
+            }
+            Output::Resume { conn } => {
+                if let Some(slot) = self.slots.get_mut(conn) {
+                    slot.is_paused = false;
+                    slot.wake();
+                }
+            }
+            Output::Append { zxid, payload } => {
+                self.storage.ask(Command::Append { zxid, payload });
+            }
+            Output::SnapshotBegin { zxid } => self.storage.ask(Command::SnapshotBegin { zxid }),
+            Output::SnapshotPart { bytes } => self.storage.ask(Command::SnapshotPart { bytes }),
+            Output::SnapshotEnd => self.storage.ask(Command::SnapshotEnd),
+            Output::Fenced => {
+                tracing::error!("storage failed: nothing is acknowledged any more");
+                self.is_fenced = true;
+            }
+        }
+    }
+
+    fn give_up_later(&mut self, conn: ConnId) {
+        self.deadlines.push_back((self.clock.now().mono + GIVE_UP_AFTER, conn));
+    }
+
+    fn will_send(&mut self, conn: ConnId) {
+        if let Some(slot) = self.slots.get_mut(conn)
+            && slot.sending == Sending::Idle
+        {
+            slot.sending = Sending::Queued;
+            self.to_send.push(conn);
+        }
+    }
+
+    fn close(&mut self, conn: ConnId, reason: CloseReason) {
+        let Some(slot) = self.slots.get_mut(conn) else {
+            return;
+        };
+        slot.stage = Stage::Closing(reason);
+        if reason == CloseReason::OutboundFull {
+            // It does not read: there is no point in waiting for it.
+            return self.end(conn, Some(reason));
+        }
+        self.give_up_later(conn);
+        self.will_send(conn);
+    }
+
+    /// Sends what waits for a connection, as far as the socket takes it.
+    fn flush(&mut self, conn: ConnId) {
+        self.cut_at_doom(conn);
+        loop {
+            let Some(slot) = self.slots.get_mut(conn).filter(|s| s.sending == Sending::Queued)
+            else {
+                return;
+            };
+            let outgoing = self.peer.outgoing(conn);
+            let bytes = outgoing.and_then(|writer| writer.as_slice().get(slot.sent..));
+            let bytes = bytes.unwrap_or_default();
+            if bytes.is_empty() {
+                return self.sent_all(conn);
+            }
+            match slot.write.try_write(bytes) {
+                Ok(count) => self.sent(conn, count),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    slot.sending = Sending::Blocked;
+                    return slot.wake();
+                }
+                Err(_) => return self.end(conn, None),
+            }
+        }
+    }
+
+    /// Forgets bytes that are sent, once that is worth moving the rest for.
+    fn sent(&mut self, conn: ConnId, count: usize) {
+        let (Some(slot), Some(writer)) = (self.slots.get_mut(conn), self.peer.outgoing(conn))
+        else {
+            return;
+        };
+        slot.sent += count;
+        assert!(slot.sent <= writer.len(), "more was sent than there was");
+        if slot.sent * 2 >= writer.len() && slot.sent < writer.len() {
+            writer.consume(slot.sent);
+            if let Some((_, start)) = &mut slot.doomed {
+                *start = start.saturating_sub(slot.sent);
+            }
+            slot.sent = 0;
+        }
+    }
+
+    fn sent_all(&mut self, conn: ConnId) {
+        let Some(slot) = self.slots.get_mut(conn) else {
+            return;
+        };
+        slot.sent = 0;
+        slot.sending = Sending::Idle;
+        if let Some((_, start)) = &mut slot.doomed {
+            *start = 0;
+        }
+        if slot.is_paused {
+            self.drained.push(conn);
+            // Where the socket had been full, this is not part of the driver's turn.
+            if let Some(driver) = self.driver.take() {
+                driver.wake();
+            }
+        }
+        let stage = slot.stage;
+        if let Some(writer) = self.peer.outgoing(conn) {
+            // An idle connection owns no buffer.
+            let mut writer = mem::take(writer);
+            writer.clear();
+            let is_worth_keeping = (1..=SPARE_WRITER_BYTES_MAX).contains(&writer.capacity());
+            if is_worth_keeping && self.spare_writers.len() < SPARE_WRITERS_MAX {
+                self.spare_writers.push(writer);
+            }
+        }
+        match stage {
+            Stage::Closing(reason) => self.end(conn, Some(reason)),
+            Stage::Fresh | Stage::Introduced => {}
+        }
+    }
+
+    /// Ends a doomed connection right before the reply it must not see.
+    fn cut_at_doom(&mut self, conn: ConnId) {
+        let Some(slot) = self.slots.get_mut(conn) else {
+            return;
+        };
+        let (Some((xid, start)), Some(writer)) = (slot.doomed, self.peer.outgoing(conn)) else {
+            return;
+        };
+        if let Some(cut) = crate::faults::find_reply(writer.as_slice(), start, xid) {
+            writer.truncate(cut);
+            slot.doomed = None;
+            slot.stage = Stage::Closing(CloseReason::SessionMoved);
+        }
+    }
+}
+
+/// How a connection stands.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Standing {
+    /// It may be read.
+    Reads,
+    /// It must take what waits for it first.
+    Blocked,
+    /// It is paused or closing; it will be woken.
+    Waits,
+}
+
+/// Timers that one jump of the clock sets off at most; the rest follow in the driver's own turns.
+const TIMERS_PER_ADVANCE_MAX: usize = 100_000;
+
+/// How long a connection has for its handshake, or for taking its last bytes.
+const GIVE_UP_AFTER: Duration = Duration::from_millis(HANDSHAKE_MS_MAX);

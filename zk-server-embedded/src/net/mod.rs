@@ -1,0 +1,4 @@
+//! Sockets.
+
+pub(crate) mod client_conn;
+pub(crate) mod client_listener;

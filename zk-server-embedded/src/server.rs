@@ -1,0 +1,171 @@
+//! A running server's handle.
+
+use std::{fmt, io, net::SocketAddr};
+
+use tokio::sync::oneshot;
+use zk_proto::{SessionId, Zxid};
+use zk_server_core::input::Input;
+
+use crate::{
+    builder::ServerBuilder,
+    driver::{Order, StopReason},
+    hub::Hub,
+    member::{Remains, Running},
+};
+
+/// A running server.
+///
+/// The server has threads of its own; the handle works from any runtime, or from none.
+///
+/// # Dropping
+/// Dropping the handle stops the server without waiting for it: connections break, the listener
+/// closes a moment later, and a data directory stays locked until then. Whatever was acknowledged is
+/// on stable storage already. Use [`Server::shutdown`] to wait.
+///
+/// # Examples
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+/// let server = zk_server_embedded::Server::builder().start().await?;
+/// println!("connect to {}", server.connect_string());
+/// server.shutdown().await;
+/// # Ok(()) })
+/// # }
+/// ```
+pub struct Server {
+    running: Running,
+}
+
+/// What a server is doing, at one moment.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Connections that are open.
+    pub connections: usize,
+    /// Sessions that are alive, connected or not.
+    pub sessions: usize,
+    /// Nodes in the tree, the built-in ones included.
+    pub nodes: usize,
+    /// Watches of every kind.
+    pub watches: usize,
+    /// The last transaction applied.
+    pub last_zxid: Zxid,
+}
+
+/// Why a server did not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// Which address.
+        address: SocketAddr,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The data directory cannot be used; says which file, what is wrong with it and what to do.
+    #[error("{0}")]
+    Data(String),
+    /// The system gave no thread or no event queue.
+    #[error("cannot start the server's thread: {0}")]
+    Thread(io::Error),
+    /// The settings contradict each other.
+    #[error("{0}")]
+    Settings(String),
+}
+
+/// The server is not running any more.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("the server has stopped")]
+pub struct Stopped;
+
+impl Server {
+    /// Starts describing a server. Without further words it keeps everything in memory and listens
+    /// on a free port of the loopback address.
+    pub fn builder() -> ServerBuilder {
+        ServerBuilder::new()
+    }
+
+    pub(crate) const fn new(running: Running) -> Self {
+        Self { running }
+    }
+
+    /// The address clients connect to, with the port that was chosen.
+    pub const fn local_addr(&self) -> SocketAddr {
+        self.running.address
+    }
+
+    /// The address as clients on this machine write it: `127.0.0.1:40123`.
+    pub fn connect_string(&self) -> String {
+        let mut address = self.running.address;
+        if address.ip().is_unspecified() {
+            address.set_ip(match address {
+                SocketAddr::V4(_) => std::net::Ipv4Addr::LOCALHOST.into(),
+                SocketAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
+            });
+        }
+        address.to_string()
+    }
+
+    /// Asks the server what it is doing.
+    ///
+    /// # Errors
+    /// [`Stopped`] when it is doing nothing any more.
+    pub async fn stats(&self) -> Result<Stats, Stopped> {
+        self.call(|hub| hub.stats()).await
+    }
+
+    /// Ends a session as if its client had not been heard of for its whole timeout: its ephemeral
+    /// nodes go, its connection is closed. A session that does not exist stays so.
+    ///
+    /// # Errors
+    /// [`Stopped`] when the server does not run any more.
+    pub async fn expire_session(&self, session: SessionId) -> Result<(), Stopped> {
+        self.call(move |hub| {
+            let now = hub.clock.now();
+            hub.handle(now, Input::ExpireSession { session });
+            hub.drain(now);
+        })
+        .await
+    }
+
+    /// Waits until the server stops by itself, which it does only when its storage fails.
+    pub async fn stopped(&mut self) -> StopReason {
+        match (&mut self.running.stopped).await {
+            Ok(remains) => remains.reason,
+            Err(_) => StopReason::StorageFailed,
+        }
+    }
+
+    /// Stops the server and waits until it has: writes under way are finished and answered, then
+    /// connections and listener are closed and the data directory is released. Sessions live on for
+    /// their timeout and can be taken up again after a restart on the same data.
+    pub async fn shutdown(self) -> StopReason {
+        self.stop().await.map_or(StopReason::StorageFailed, |remains| remains.reason)
+    }
+
+    pub(crate) async fn stop(self) -> Option<Remains> {
+        let Running { orders, stopped, .. } = self.running;
+        // Where the server has stopped already, nobody takes the order.
+        drop(orders.send(Order::Stop).await);
+        stopped.await.ok()
+    }
+
+    /// Does something on the server's thread.
+    pub(crate) async fn call<T: Send + 'static>(
+        &self,
+        call: impl FnOnce(&mut Hub) -> T + Send + 'static,
+    ) -> Result<T, Stopped> {
+        let (answer, answered) = oneshot::channel();
+        let order = Order::Call(Box::new(move |hub| drop(answer.send(call(hub)))));
+        self.running.orders.send(order).await.map_err(|_| Stopped)?;
+        answered.await.map_err(|_| Stopped)
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server").field("address", &self.running.address).finish_non_exhaustive()
+    }
+}
