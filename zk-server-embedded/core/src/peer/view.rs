@@ -107,6 +107,22 @@ impl Peer {
         }
     }
 
+    /// How many sessions are alive.
+    pub fn session_count(&self) -> usize {
+        self.sessions.len()
+    }
+
+    /// How many watches of every kind are set.
+    pub fn watch_count(&self) -> usize {
+        let counts = self.watches.counts();
+        counts.data + counts.child
+    }
+
+    /// The connection a session is served on, if it has one.
+    pub fn connection_of(&self, session: SessionId) -> Option<ConnId> {
+        self.sessions.get(session)?.conn
+    }
+
     /// Answers a four-letter question and ends the connection.
     pub(super) fn four_letter(
         &mut self,
