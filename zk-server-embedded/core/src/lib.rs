@@ -26,3 +26,4 @@ pub mod storage;
 pub mod timer;
 pub mod tree;
 pub mod watch;
+mod wire;

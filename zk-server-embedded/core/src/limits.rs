@@ -35,6 +35,11 @@ pub const WATCH_PATH_BYTES_PER_CONNECTION_MAX: usize = 64 * 1024 * 1024;
 // reliability.md M37, rule 28
 pub const EPHEMERALS_PER_SESSION_MAX: usize = 100_000;
 
+/// Bytes of one log entry: a batch of the log is never longer than 16 MiB, and 4 MiB of it may be
+/// taken already.
+// storage::store: BATCH_BYTES_MAX, BATCH_BYTES
+pub const TXN_BYTES_MAX: usize = 12 * 1024 * 1024 - 64;
+
 /// Operations in one multi.
 // reliability.md M17
 pub const MULTI_OPS_MAX: usize = 100_000;

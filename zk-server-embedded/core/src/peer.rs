@@ -69,7 +69,7 @@ pub struct Peer {
     in_flight_bytes: usize,
     last_proposed: Zxid,
     /// Connections whose next answer waits for a write that is not theirs, and for which one.
-    held_back: Vec<(Zxid, ConnId)>,
+    held_back: BTreeSet<(Zxid, ConnId)>,
     /// Answers owed, all connections together.
     outstanding: usize,
     throttle: TokenBucket,
@@ -103,7 +103,7 @@ impl Peer {
             in_flight: VecDeque::new(),
             in_flight_bytes: 0,
             last_proposed: last_zxid.max(tree.last_zxid()),
-            held_back: Vec::new(),
+            held_back: BTreeSet::new(),
             outstanding: 0,
             throttle: TokenBucket::new(&config, now.mono),
             snapshots: Snapshots::new(&config, seed),

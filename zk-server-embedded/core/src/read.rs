@@ -14,7 +14,7 @@ use zk_proto::{
         PathRequest, PrefixRequest, ReadRequest, SetWatches2Request, SetWatchesRequest,
         WatchRemovalRequest, WatcherType,
     },
-    jute::{self, DecodeError, Encode, WireStr, Writer},
+    jute::{Encode, WireStr, Writer},
 };
 
 use crate::{
@@ -24,6 +24,7 @@ use crate::{
     reply,
     tree::{NodeRef, Tree},
     watch::{TooMany, WatchKind, WatchTable},
+    wire::record,
 };
 
 /// Where a read is answered from and to.
@@ -60,12 +61,6 @@ impl From<ErrorCode> for Unanswered {
     }
 }
 
-impl From<DecodeError> for Unanswered {
-    fn from(_: DecodeError) -> Self {
-        Self::Error(ErrorCode::MarshallingError)
-    }
-}
-
 impl From<TooMany> for Unanswered {
     fn from(_: TooMany) -> Self {
         Self::TooManyWatches
@@ -79,24 +74,22 @@ impl<'a> Reading<'a> {
     /// [`Unanswered`]; then nothing was written but events that come before the reply.
     pub fn answer(&mut self, op: OpCode, xid: Xid, body: &[u8]) -> Result<(), Unanswered> {
         match op {
-            OpCode::GetData => self.get_data(xid, jute::decode(body)?),
-            OpCode::Exists => self.exists(xid, jute::decode(body)?),
-            OpCode::GetChildren | OpCode::GetChildren2 => {
-                self.get_children(op, xid, jute::decode(body)?)
-            }
+            OpCode::GetData => self.get_data(xid, record(body)?),
+            OpCode::Exists => self.exists(xid, record(body)?),
+            OpCode::GetChildren | OpCode::GetChildren2 => self.get_children(op, xid, record(body)?),
             OpCode::Ping => {
                 self.done(Xid::PING);
                 Ok(())
             }
-            OpCode::GetAcl => self.get_acl(xid, jute::decode(body)?),
+            OpCode::GetAcl => self.get_acl(xid, record(body)?),
             OpCode::Sync => {
-                let PathRequest { path } = jute::decode(body)?;
+                let PathRequest { path } = record(body)?;
                 self.reply(xid, |out| path.encode(out));
                 Ok(())
             }
-            OpCode::GetAllChildrenNumber => self.get_all_children_number(xid, jute::decode(body)?),
+            OpCode::GetAllChildrenNumber => self.get_all_children_number(xid, record(body)?),
             OpCode::GetEphemerals => {
-                self.get_ephemerals(xid, jute::decode(body)?);
+                self.get_ephemerals(xid, record(body)?);
                 Ok(())
             }
             OpCode::MultiRead => self.multi_read(xid, body),
@@ -104,16 +97,16 @@ impl<'a> Reading<'a> {
                 self.who_am_i(xid);
                 Ok(())
             }
-            OpCode::SetWatches => self.set_watches(xid, five_lists(jute::decode(body)?)),
-            OpCode::SetWatches2 => self.set_watches(xid, jute::decode(body)?),
-            OpCode::AddWatch => self.add_watch(xid, jute::decode(body)?),
+            OpCode::SetWatches => self.set_watches(xid, five_lists(record(body)?)),
+            OpCode::SetWatches2 => self.set_watches(xid, record(body)?),
+            OpCode::AddWatch => self.add_watch(xid, record(body)?),
             OpCode::CheckWatches => {
-                let (path, kind) = removal(jute::decode(body)?)?;
+                let (path, kind) = removal(record(body)?)?;
                 let found = path.is_some_and(|path| self.watches.has(self.conn, path, kind));
                 self.found_or_not(xid, found)
             }
             OpCode::RemoveWatches => {
-                let (path, kind) = removal(jute::decode(body)?)?;
+                let (path, kind) = removal(record(body)?)?;
                 let found = path.is_some_and(|path| self.watches.remove(self.conn, path, kind));
                 self.found_or_not(xid, found)
             }
@@ -229,7 +222,7 @@ impl<'a> Reading<'a> {
     }
 
     fn multi_read(&mut self, xid: Xid, body: &[u8]) -> Result<(), Unanswered> {
-        let request: MultiRequest<'_> = jute::decode(body)?;
+        let request: MultiRequest<'_> = record(body)?;
         if !request.ops.iter().all(MultiOp::is_read) {
             return Err(ErrorCode::MarshallingError.into());
         }

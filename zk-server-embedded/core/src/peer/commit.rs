@@ -109,21 +109,17 @@ impl Peer {
             && let Some(zxid) = connection.line.waits_for()
             && zxid > applied
         {
-            self.held_back.push((zxid, conn));
+            self.held_back.insert((zxid, conn));
         }
     }
 
     /// Answers those who waited for somebody else's write.
     fn release_held_back(&mut self, now: Now) {
         let applied = self.tree.last_zxid();
-        if self.held_back.iter().all(|&(zxid, _)| zxid > applied) {
-            return;
-        }
-        let (ready, rest) = mem::take(&mut self.held_back)
-            .into_iter()
-            .partition::<Vec<_>, _>(|&(zxid, _)| zxid <= applied);
-        self.held_back = rest;
-        for (_, conn) in ready {
+        while let Some(&(zxid, conn)) = self.held_back.first()
+            && zxid <= applied
+        {
+            self.held_back.pop_first();
             self.advance(now, conn);
         }
     }

@@ -103,7 +103,7 @@ impl Peer {
             // Writes sent over the old connection may be among what is on its way.
             connection.line.push(Waiting::Barrier { zxid: last });
             self.outstanding += 1;
-            self.held_back.push((last, conn));
+            self.held_back.insert((last, conn));
         }
     }
 

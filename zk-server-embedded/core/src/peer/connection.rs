@@ -67,6 +67,23 @@ impl Connection {
     }
 }
 
+impl Connection {
+    /// Once per session timeout: when was the client last heard from?
+    ///
+    /// A client that the server chose not to listen to counts as heard. An idle connection gives its
+    /// buffer back.
+    // reliability.md F40; performance.md choice 9
+    pub(super) fn look_in(&mut self, now: Instant) -> Instant {
+        if self.out.is_empty() {
+            self.out.shrink_to(0);
+        }
+        if self.is_paused && !self.is_congested() {
+            self.heard = now;
+        }
+        self.heard
+    }
+}
+
 impl Peer {
     /// Tells the driver about what was written for a connection, and ends one that does not read.
     pub(super) fn announce(&mut self, conn: ConnId) {

@@ -26,7 +26,7 @@ impl Peer {
         }
         let Self { sessions, connections, .. } = self;
         let heard = |conn: ConnId| {
-            connections.get(&conn).map_or(Instant::ORIGIN, |connection| connection.heard)
+            connections.get_mut(&conn).map_or(Instant::ORIGIN, |found| found.look_in(now.mono))
         };
         for session in sessions.expire(now.mono, heard) {
             self.expire(now, session);

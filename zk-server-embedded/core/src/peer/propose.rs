@@ -9,7 +9,7 @@ use zk_proto::{
 };
 
 use super::Peer;
-use crate::{order::Waiting, output::Output, prep};
+use crate::{limits::TXN_BYTES_MAX, order::Waiting, output::Output, prep};
 
 /// A transaction on its way to stable storage.
 #[derive(Debug)]
@@ -100,10 +100,10 @@ impl Peer {
     }
 
     /// Bytes of the largest log entry: what every reader of the log accepts as one string, so that
-    /// no part of it can be too long.
+    /// no part of it can be too long, and what still fits into one batch of the log.
     // ZooKeeper: BinaryInputArchive.checkLength (maxBuffer plus extraMaxBuffer)
     fn txn_bytes_max(&self) -> usize {
         let frame_bytes_max = self.config.frame_bytes_max;
-        frame_bytes_max.saturating_add(frame_bytes_max.max(EXTRA_BYTES_MIN))
+        frame_bytes_max.saturating_add(frame_bytes_max.max(EXTRA_BYTES_MIN)).min(TXN_BYTES_MAX)
     }
 }

@@ -3,7 +3,7 @@
 use zk_proto::{
     ConnId, ErrorCode, Now, Xid, Zxid,
     client::{AuthPacket, MultiRequest, OpCode, RequestHeader, SaslToken},
-    jute::{self, Decode, Reader},
+    jute::{Decode, Reader},
     txn::Txn,
 };
 
@@ -20,6 +20,7 @@ use crate::{
     reply,
     session::Tracker,
     stats,
+    wire::record,
 };
 
 /// A null token: this server has no SASL configured.
@@ -74,7 +75,7 @@ impl Peer {
             return self.serve(now, conn, frame);
         }
         if connection.line.is_empty() && after > self.tree.last_zxid() {
-            self.held_back.push((after, conn));
+            self.held_back.insert((after, conn));
         }
         connection.line.push(Waiting::Frame { after, bytes: frame.into(), since: now.mono });
         self.outstanding += 1;
@@ -134,13 +135,11 @@ impl Peer {
         let Some(zxid) = self.next_zxid() else { return self.fence() };
         let Some(connection) = self.connections.get(&conn) else { return };
         let header = prep::header(connection.session, xid, zxid, now.wall, OpCode::Multi.get());
-        let prepared = jute::decode::<MultiRequest<'_>>(body)
-            .map_err(|_| Refused(ErrorCode::MarshallingError))
-            .and_then(|request| {
-                let caller = caller(connection, &self.sessions);
-                let (config, tree) = (&self.config, &self.tree);
-                prep::multi(config, tree, &mut self.pending, caller, &header, &request.ops)
-            });
+        let prepared = record::<MultiRequest<'_>>(body).map_err(Refused).and_then(|request| {
+            let caller = caller(connection, &self.sessions);
+            let (config, tree) = (&self.config, &self.tree);
+            prep::multi(config, tree, &mut self.pending, caller, &header, &request.ops)
+        });
         match prepared {
             Ok(txn) => self.propose_for(now, conn, xid, OpCode::Multi, txn),
             // reliability.md M16, M17: refused before it has a place in the order
@@ -164,7 +163,7 @@ impl Peer {
 
     fn authenticate(&mut self, now: Now, conn: ConnId, xid: Xid, body: &[u8]) {
         let Some(connection) = self.connections.get_mut(&conn) else { return };
-        let is_accepted = jute::decode::<AuthPacket<'_>>(body).is_ok_and(|packet| {
+        let is_accepted = record::<AuthPacket<'_>>(body).is_ok_and(|packet| {
             let identities = &mut connection.identities;
             auth::authenticate(&self.config, packet.scheme, packet.auth, identities).is_ok()
         });
@@ -177,7 +176,7 @@ impl Peer {
     }
 
     fn sasl(&mut self, now: Now, conn: ConnId, xid: Xid, body: &[u8]) {
-        match jute::decode::<SaslToken<'_>>(body) {
+        match record::<SaslToken<'_>>(body) {
             Ok(SaslToken { token: Some(_) }) => {
                 self.answer(now, conn, Answer { body: NULL_TOKEN, ..accepted(xid) });
             }

@@ -4,6 +4,7 @@ mod errors;
 mod limits;
 mod operations;
 mod order;
+mod random;
 mod sessions;
 mod upkeep;
 mod watches;

@@ -27,7 +27,7 @@ use alloc::{borrow::Cow, string::String};
 use zk_proto::{
     Acl, ErrorCode, Perms, SessionId, WallMillis, Xid, Zxid,
     client::OpCode,
-    jute::{self, Decode, WireStr},
+    jute::WireStr,
     path,
     txn::{Txn, TxnHeader},
 };
@@ -36,6 +36,7 @@ use crate::{
     auth::{self, Identities},
     config::PeerConfig,
     tree::Tree,
+    wire::record,
 };
 
 /// Who asks.
@@ -132,11 +133,6 @@ pub const fn header(
     kind: i32,
 ) -> TxnHeader {
     TxnHeader { session, xid, zxid, time, kind }
-}
-
-/// A request's record; bytes after it are ignored.
-fn record<'de, T: Decode<'de>>(body: &'de [u8]) -> Result<T, ErrorCode> {
-    jute::decode(body).map_err(|_| ErrorCode::MarshallingError)
 }
 
 /// A request's path as text. Bytes that are no text become replacement characters, which no legal

@@ -121,7 +121,11 @@ impl Tracker {
 
     /// Takes out the sessions whose time is up at `now`; `heard` knows when a connection was last
     /// heard from. A session that is ending already is not named.
-    pub fn expire(&mut self, now: Instant, heard: impl Fn(ConnId) -> Instant) -> Vec<SessionId> {
+    pub fn expire(
+        &mut self,
+        now: Instant,
+        mut heard: impl FnMut(ConnId) -> Instant,
+    ) -> Vec<SessionId> {
         let mut expired = Vec::new();
         while let Some(entry) = self.buckets.first_entry()
             && entry.key().saturating_mul(self.tick_ms) <= now.as_millis()
@@ -132,7 +136,7 @@ impl Tracker {
                 if session.is_closing || session.bucket != due {
                     continue;
                 }
-                let heard = session.conn.map_or(session.heard, &heard).max(session.heard);
+                let heard = session.conn.map_or(session.heard, &mut heard).max(session.heard);
                 let bucket = self.bucket(heard, session.timeout_ms);
                 if bucket <= due {
                     expired.push(id);

@@ -260,3 +260,40 @@ fn nothing_is_left_of_a_connection_that_is_gone() {
     assert_eq!(rig.paths(), ["/a"], "what was proposed happens");
     assert!(rig.peer.outgoing(client.conn).is_none());
 }
+
+#[test]
+fn m25_a_very_deep_tree_works() {
+    let mut rig = Rig::new();
+    let client = rig.connect();
+    let mut path = alloc::string::String::new();
+    for _ in 0..3_000 {
+        path.push_str("/d");
+        assert_eq!(rig.create(client, &path, b"", 0).error.get(), 0);
+    }
+    assert_eq!(rig.exists(client, &path, false).error.get(), 0);
+    let reply = rig.call(client, OpCode::GetAllChildrenNumber, &super::at("/d"));
+    assert_eq!(reply.body, 2_999_i32.to_be_bytes());
+}
+
+#[test]
+fn m26_a_listing_longer_than_a_frame_is_sent_whole() {
+    let mut rig = Rig::new();
+    let client = rig.connect();
+    let name = "n".repeat(1_000);
+    for index in 0..1_200 {
+        rig.create(client, &format!("/{name}{index}"), b"", 0);
+    }
+    let reply = rig.call(client, OpCode::GetChildren, &watching("/", false));
+    assert!(reply.body.len() > 1_200_000);
+    assert_eq!(rig.closing(client.conn), None);
+}
+
+#[test]
+fn m21_a_larger_frame_limit_lets_larger_buffers_through() {
+    let config = PeerConfig { frame_bytes_max: 5_000_000, ..PeerConfig::default() };
+    let mut rig = Rig::with(config);
+    let client = rig.connect();
+    assert_eq!(rig.create(client, "/big", &vec![1; 4_000_000], 0).error.get(), 0);
+    let reply = rig.get(client, "/big", false);
+    assert!(reply.body.len() > 4_000_000);
+}

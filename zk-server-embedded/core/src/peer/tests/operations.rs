@@ -3,7 +3,7 @@
 use alloc::{string::String, vec, vec::Vec};
 
 use zk_proto::{
-    Acl, AuthId, Perms, SessionId, Stat, Version, Zxid,
+    Acl, AuthId, Perms, SessionId, Stat, Version, WallMillis, Zxid,
     acl::{ClientInfo, WireAcl},
     client::{
         AclResponse, AddWatchRequest, AuthPacket, CheckRequest, ChildCountResponse,
@@ -15,7 +15,10 @@ use zk_proto::{
 };
 
 use super::{Empty, OK, Rig, at, create, text, watching};
-use crate::config::PeerConfig;
+use crate::{
+    config::PeerConfig,
+    tree::{StatPersisted, TreeConfig, TreeLoader},
+};
 
 #[test]
 fn a_node_is_created_read_set_and_deleted() {
@@ -323,4 +326,25 @@ fn add_watch_answers_an_error_record_that_says_none() {
     let client = rig.connect();
     let request = AddWatchRequest { path: "/none".into(), mode: 1 };
     assert_eq!(rig.call(client, OpCode::AddWatch, &request).body, [0; 4]);
+}
+
+#[test]
+fn m29_the_last_sequence_number_is_written_as_ten_digits() {
+    let config = PeerConfig::default();
+    let mut rig = Rig::from_tree(
+        config,
+        |tree| {
+            let mut loader = TreeLoader::new(TreeConfig::default());
+            let stat = StatPersisted {
+                cversion: Version::new(i32::MAX),
+                ..StatPersisted::new(Zxid::new(1), WallMillis::new(1), 0)
+            };
+            loader.node("/q", None, -1, stat).unwrap();
+            *tree = loader.finish(Zxid::new(1));
+        },
+        Vec::new(),
+    );
+    let client = rig.connect();
+    let reply = rig.create(client, "/q/n-", b"", 2);
+    assert_eq!((reply.error, text(&reply.body)), (OK, "/q/n-2147483647"));
 }

@@ -12,7 +12,6 @@ use crate::{
     input::Input,
     output::{CloseReason, Output},
     session::password,
-    tree::TreeConfig,
 };
 
 #[test]
@@ -214,7 +213,6 @@ fn requests_of_an_ending_session_are_told_that_it_is_over() {
 #[test]
 fn recovered_sessions_go_on_and_orphaned_ephemerals_go() {
     let (alive, gone) = (SessionId::new(0x100), SessionId::new(0x200));
-    let mut rig = Rig::new();
     let mut source = Rig::new();
     let client = source.connect();
     source.create(client, "/e", b"", 1);
@@ -233,7 +231,6 @@ fn recovered_sessions_go_on_and_orphaned_ephemerals_go() {
     assert!(recovered.paths().is_empty());
     assert_eq!(recovered.peer.view().sessions[0].session, alive);
     assert_eq!(recovered.peer.tree().last_zxid(), Zxid::new(3), "the end is a transaction too");
-    let _ = (TreeConfig::default(), rig.connect());
 }
 
 #[test]
@@ -273,4 +270,22 @@ fn f13_a_fenced_server_acknowledges_nothing_ever_after() {
     rig.feed(Input::StorageFailed);
     assert_eq!(rig.other.len(), 1);
     assert_eq!(rig.peer.next_timeout(), None);
+}
+
+#[test]
+fn f40_a_client_that_the_server_did_not_listen_to_does_not_expire() {
+    let config = PeerConfig { requests_outstanding_max: 1, ..PeerConfig::default() };
+    let mut rig = Rig::with(config);
+    let client = rig.connect();
+    rig.hold();
+    let open = Acl::open();
+    for path in ["/a", "/b"] {
+        rig.send(client.conn, 1, OpCode::Create, &create(path, b"", &open, 0));
+    }
+    assert_eq!(rig.paused, [client.conn]);
+    rig.pass(60_000);
+    rig.sync();
+    assert_eq!(rig.closing(client.conn), None);
+    rig.pass(5_000);
+    assert_eq!(rig.closing(client.conn), None, "it has its whole time again");
 }
