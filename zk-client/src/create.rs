@@ -39,12 +39,6 @@ pub struct Created {
     pub stat: Stat,
 }
 
-impl Created {
-    pub(crate) const fn new(path: String, stat: Stat) -> Self {
-        Self { path, stat }
-    }
-}
-
 impl<'a> Create<'a> {
     pub(crate) const fn new(client: &'a Client, path: &'a str, data: &'a [u8]) -> Self {
         Self { client, path, data, kind: CreateMode::Persistent, ttl: None, acl: None }

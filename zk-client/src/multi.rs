@@ -15,7 +15,7 @@ use zk_proto::{
 use crate::{
     answer::{data, good, names, read, text},
     client::{Body, Client},
-    create::{Created, Draft},
+    create::Draft,
     error::{CreateError, MultiError, OperationError, Refusal, RequestError},
     op::{Op, Reply, Scope},
 };
@@ -37,7 +37,12 @@ pub struct Multi {
 #[non_exhaustive]
 pub enum MultiResult {
     /// A node was created.
-    Created(Created),
+    Created {
+        /// Its path, with the number behind the name if it is sequential.
+        path: String,
+        /// Its stat. Servers before 3.9 do not say it of plain nodes created in a transaction.
+        stat: Option<Stat>,
+    },
     /// A node was deleted.
     Deleted,
     /// Data was set; the new stat.
@@ -174,19 +179,20 @@ fn multi(reply: Reply) -> Result<Vec<MultiResult>, MultiError> {
 }
 
 fn multi_result(scope: &Scope, result: &WireResult<'_>) -> Result<MultiResult, DecodeError> {
+    let created = |path, stat| {
+        let path = text(path)?;
+        let path = scope.chroot.strip(path).unwrap_or(path).to_owned();
+        Ok(MultiResult::Created { path, stat })
+    };
     Ok(match *result {
-        WireResult::Create2(path, stat) => {
-            let path = text(path)?;
-            let path = scope.chroot.strip(path).unwrap_or(path).to_owned();
-            MultiResult::Created(Created::new(path, stat))
-        }
+        WireResult::Create(path) => created(path, None)?,
+        WireResult::Create2(path, stat) => created(path, Some(stat))?,
         WireResult::Delete => MultiResult::Deleted,
         WireResult::SetData(stat) => MultiResult::Set(stat),
         WireResult::Check => MultiResult::Checked,
-        WireResult::Create(_)
-        | WireResult::GetData(..)
-        | WireResult::GetChildren(_)
-        | WireResult::Error(_) => return Err(UNEXPECTED),
+        WireResult::GetData(..) | WireResult::GetChildren(_) | WireResult::Error(_) => {
+            return Err(UNEXPECTED);
+        }
     })
 }
 

@@ -357,8 +357,21 @@ async fn a_transaction_tells_which_operation_failed() {
     let results = op.await.unwrap();
     assert!(matches!(
         &results[..],
-        [MultiResult::Created(_), MultiResult::Set(_), MultiResult::Checked, MultiResult::Deleted,]
+        [
+            MultiResult::Created { stat: Some(_), .. },
+            MultiResult::Set(_),
+            MultiResult::Checked,
+            MultiResult::Deleted,
+        ]
     ));
+
+    // ZooKeeper 3.8 answers a plain create in a transaction without the stat.
+    let op = zk.multi().create("/a", b"1", CreateMode::Persistent).commit();
+    let xid = peer.next().await.xid;
+    let results = vec![WireResult::Create("/a".into())];
+    peer.reply_with(xid, &MultiResponse { results }).await;
+    let created = MultiResult::Created { path: "/a".into(), stat: None };
+    assert_eq!(op.await, Ok(vec![created]));
 
     let op = multi().commit();
     let xid = peer.next().await.xid;
