@@ -9,6 +9,7 @@ extern crate alloc;
 
 pub mod auth;
 pub mod config;
+pub mod election;
 pub mod front;
 pub mod input;
 pub mod limits;
@@ -17,6 +18,7 @@ pub mod order;
 pub mod output;
 pub mod peer;
 pub mod prep;
+pub mod quorum;
 pub mod read;
 pub mod reply;
 pub mod rng;

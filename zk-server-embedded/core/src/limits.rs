@@ -66,3 +66,23 @@ pub const IDENTITIES_PER_CONNECTION_MAX: usize = 64;
 
 /// Bytes of one piece of a snapshot: what one turn of the server may spend on it.
 pub const SNAPSHOT_PART_BYTES: usize = 256 * 1024;
+
+/// How far ahead of our own a round of election may be. A member that restarts begins at one, so
+/// large jumps are normal; this one is not.
+// reliability.md M47
+pub const ELECTION_ROUNDS_AHEAD_MAX: i64 = 1 << 32;
+
+/// Milliseconds within which the same answer is not given twice to the same member.
+pub const ELECTION_ANSWER_MS_MIN: u64 = 20;
+
+/// Members whose last answer is remembered.
+pub const ELECTION_ANSWERS_KEPT_MAX: usize = 64;
+
+/// Connections to the election port that have not said who they are.
+// reliability.md M47
+pub const ELECTION_HELLOS_PENDING_MAX: usize = 64;
+
+/// Members outside our configuration that are linked on the election port: they want to know whom
+/// to follow.
+// reliability.md M47
+pub const ELECTION_STRANGERS_MAX: usize = 32;
