@@ -1,6 +1,6 @@
 //! Describing a server before it starts.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
 use zk_server_core::config::{FourLetterWords, PeerConfig};
 
@@ -23,7 +23,7 @@ use crate::{
 ///     .await?;
 /// # Ok(()) }
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[must_use = "a server starts with `start`"]
 pub struct ServerBuilder {
     config: PeerConfig,
@@ -227,5 +227,17 @@ impl ServerBuilder {
             }
         };
         Ok((config, place))
+    }
+}
+
+/// Leaves the super user's identity out.
+impl fmt::Debug for ServerBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServerBuilder")
+            .field("listen", &self.listen)
+            .field("data_dir", &self.data_dir)
+            .field("log_dir", &self.log_dir)
+            .field("files", &self.files)
+            .finish_non_exhaustive()
     }
 }

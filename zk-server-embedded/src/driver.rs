@@ -35,6 +35,8 @@ pub enum StopReason {
     /// Storage failed. Nothing that was not durable was acknowledged; what the log holds is found at
     /// the next start.
     StorageFailed,
+    /// Its thread died of a bug. What was acknowledged is safe.
+    Crashed,
 }
 
 /// Runs until the member stops.

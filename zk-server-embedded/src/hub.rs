@@ -233,7 +233,6 @@ impl Hub {
                 self.sent(conn, count);
             } else {
                 self.end(conn, None);
-                self.wake_driver();
                 return Poll::Ready(());
             }
         }
@@ -254,7 +253,10 @@ impl Hub {
         }
         match slot.stage {
             Stage::Fresh => self.unauthenticated -= 1,
-            Stage::Introduced | Stage::Closing(_) => self.ended.push(conn),
+            Stage::Introduced | Stage::Closing(_) => {
+                self.ended.push(conn);
+                self.wake_driver();
+            }
         }
         if let Some(waker) = slot.waker {
             waker.wake();
@@ -508,14 +510,12 @@ impl Hub {
         if let Some((_, start)) = &mut slot.doomed {
             *start = 0;
         }
-        if slot.is_paused {
+        let (stage, is_paused) = (slot.stage, slot.is_paused);
+        if is_paused {
             self.drained.push(conn);
             // Where the socket had been full, this is not part of the driver's turn.
-            if let Some(driver) = self.driver.take() {
-                driver.wake();
-            }
+            self.wake_driver();
         }
-        let stage = slot.stage;
         if let Some(writer) = self.peer.outgoing(conn) {
             // An idle connection owns no buffer.
             let mut writer = mem::take(writer);

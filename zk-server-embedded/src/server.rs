@@ -130,11 +130,12 @@ impl Server {
         .await
     }
 
-    /// Waits until the server stops by itself, which it does only when its storage fails.
+    /// Waits until the server stops by itself, which it does only when its storage fails or a bug
+    /// strikes it down.
     pub async fn stopped(&mut self) -> StopReason {
         match (&mut self.running.stopped).await {
             Ok(remains) => remains.reason,
-            Err(_) => StopReason::StorageFailed,
+            Err(_) => StopReason::Crashed,
         }
     }
 
@@ -142,7 +143,7 @@ impl Server {
     /// connections and listener are closed and the data directory is released. Sessions live on for
     /// their timeout and can be taken up again after a restart on the same data.
     pub async fn shutdown(self) -> StopReason {
-        self.stop().await.map_or(StopReason::StorageFailed, |remains| remains.reason)
+        self.stop().await.map_or(StopReason::Crashed, |remains| remains.reason)
     }
 
     pub(crate) async fn stop(self) -> Option<Remains> {

@@ -20,7 +20,12 @@ struct Program {
 
 impl Program {
     fn start(arguments: &[&str]) -> Self {
-        let mut child = program(arguments).spawn().expect("a process");
+        Self::of(&mut program(arguments))
+    }
+
+    fn of(command: &mut Command) -> Self {
+        let command = command.stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = command.spawn().expect("a process");
         let mut line = String::new();
         let stdout = child.stdout.as_mut().expect("a pipe");
         BufReader::new(stdout).read_line(&mut line).expect("a line");
@@ -131,6 +136,40 @@ fn an_address_in_use_is_named() {
     let (code, message) = outcome(&["--in-memory", "--listen", &address]);
     assert_eq!(code, Some(1));
     assert!(message.contains(&address), "{message}");
+}
+
+#[test]
+fn f39_without_descriptors_it_stops_accepting_and_keeps_its_sessions() {
+    let program = Program::of(
+        Command::new("sh")
+            .args(["-c", "ulimit -n 40; exec \"$@\"", "sh", env!("CARGO_BIN_EXE_zk-server")])
+            .args(["--in-memory", "--listen", "127.0.0.1:0"]),
+    );
+    let mut client = Raw::connect(program.address);
+    let waiting: Vec<Raw> = (0..60).map(|_| Raw::open(program.address)).collect();
+    for number in 0..20 {
+        client.create(&format!("/n{number}"), b"", 0).ok();
+    }
+    drop(waiting);
+    // Whoever waited in the system's queue is let in once there is room again.
+    Raw::connect(program.address).get("/n19").ok();
+    client.get("/n0").ok();
+}
+
+#[test]
+fn f13_a_write_that_cannot_be_stored_is_not_acknowledged_and_ends_the_server() {
+    let data = directory("full");
+    // Files may grow to a few kilobytes, and growing them further is an error, not a signal.
+    let script = "trap '' XFSZ; ulimit -f 8; exec \"$@\"";
+    let program = Program::of(
+        Command::new("sh")
+            .args(["-c", script, "sh", env!("CARGO_BIN_EXE_zk-server")])
+            .args(["--listen", "127.0.0.1:0", "--data-dir"])
+            .arg(&data),
+    );
+    let mut client = Raw::open(program.address);
+    assert_eq!(client.handshake(&support::new_session(30_000)), None);
+    assert_eq!(program.exit_code(), Some(10));
 }
 
 #[test]

@@ -136,6 +136,29 @@ fn the_clock_can_be_put_forward() {
 }
 
 #[test]
+fn nodes_live_as_long_as_the_clock_says() {
+    let server = server();
+    let mut client = Raw::connect(server.local_addr());
+    let request = support::create("/brief", b"", 5);
+    let request = zk_proto::client::CreateTtlRequest {
+        path: request.path,
+        data: request.data,
+        acl: request.acl,
+        flags: 5,
+        ttl_ms: 70_000,
+    };
+    client.call(OpCode::CreateTtl, &request).ok();
+    let is_there = || block_on(server.snapshot()).expect("runs").node("/brief").is_some();
+    for _ in 0..2 {
+        assert!(is_there());
+        block_on(server.clock().advance(Duration::from_secs(61))).expect("runs");
+    }
+    // Removals are spaced out; one second is room for all of one scan.
+    block_on(server.clock().advance(Duration::from_secs(1))).expect("runs");
+    assert!(!is_there());
+}
+
+#[test]
 fn a_lost_reply_was_carried_out_or_not_as_the_test_says() {
     for applied in [Applied::Yes, Applied::No] {
         let server = server();

@@ -98,7 +98,6 @@ impl Reader {
         let polled = outcome.map(|outcome| match outcome {
             Ok(0) | Err(_) => {
                 hub.end(self.conn, None);
-                hub.wake_driver();
             }
             Ok(count) => self.received(hub, &scratch[..count]),
         });

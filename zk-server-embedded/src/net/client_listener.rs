@@ -1,6 +1,12 @@
 //! Accepts clients and turns away those above the limits.
 
-use std::{cell::RefCell, io, net::SocketAddr, rc::Rc, time::Duration};
+use std::{
+    cell::RefCell,
+    io,
+    net::{Ipv4Addr, SocketAddr},
+    rc::Rc,
+    time::Duration,
+};
 
 use tokio::{
     net::{TcpListener, TcpSocket, TcpStream},
@@ -18,7 +24,21 @@ const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
 const BACKLOG: u32 = 1_024;
 
 /// Opens a listener. Must be called inside a runtime.
+///
+/// The unspecified IPv6 address stands for every address of either kind; where the system has no
+/// IPv6, for every IPv4 address.
 pub(crate) fn listen(address: SocketAddr, backlog: Option<u32>) -> io::Result<TcpListener> {
+    match open(address, backlog) {
+        Err(error) if address.is_ipv6() && address.ip().is_unspecified() => {
+            let every_v4 = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), address.port());
+            // The first error says more where neither kind can be had.
+            open(every_v4, backlog).map_err(|_| error)
+        }
+        outcome => outcome,
+    }
+}
+
+fn open(address: SocketAddr, backlog: Option<u32>) -> io::Result<TcpListener> {
     let socket = match address {
         SocketAddr::V4(_) => TcpSocket::new_v4()?,
         SocketAddr::V6(_) => TcpSocket::new_v6()?,

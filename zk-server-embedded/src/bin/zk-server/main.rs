@@ -96,7 +96,7 @@ async fn run(builder: ServerBuilder) -> u8 {
     match reason {
         StopReason::Asked => EXIT_ASKED,
         StopReason::StorageFailed => EXIT_STORAGE,
-        _ => EXIT_UNEXPECTED,
+        StopReason::Crashed | _ => EXIT_UNEXPECTED,
     }
 }
 
