@@ -251,7 +251,9 @@ pub enum Known {
 impl fmt::Display for Known {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Watermark => "the log (as durable-zxid says)",
+            Self::Watermark => {
+                "the log (says durable-zxid; remove that file if the history was shortened on purpose)"
+            }
             Self::Snapshot => "a snapshot",
         })
     }
