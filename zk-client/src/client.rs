@@ -363,7 +363,7 @@ impl Client {
     /// afterwards, of any clone, fails.
     ///
     /// Without a connection this waits a few seconds for one and then leaves the session to expire.
-    /// Closing what is closed is no error.
+    /// Closing what is closed is no error. Dropping the future does not call the closing off.
     pub fn close(&self) -> Op<(), RequestError> {
         let submitted = self.handle.0.close();
         let decode = |reply: Reply| match reply.result {

@@ -210,7 +210,7 @@ impl Line {
         if !core::mem::replace(&mut entry.is_awaited, false) {
             return None;
         }
-        if matches!(place, Place::Sent(_)) {
+        if matches!(place, Place::Sent(_)) || entry.goes_unawaited() {
             return None;
         }
         let effect = core::mem::replace(&mut entry.effect, Effect::None);
@@ -358,7 +358,12 @@ impl Line {
 impl Entry {
     /// Whether an unsent request has left the line.
     fn is_withdrawn(&self) -> bool {
-        !self.is_awaited && !matches!(self.effect, Effect::Cleanup(_))
+        !self.is_awaited && !self.goes_unawaited()
+    }
+
+    /// Whether the request goes out even if nobody waits for its answer.
+    const fn goes_unawaited(&self) -> bool {
+        matches!(self.effect, Effect::Cleanup(_) | Effect::Close)
     }
 }
 

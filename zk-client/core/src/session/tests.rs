@@ -632,6 +632,17 @@ fn closing_comes_behind_everything_asked_before() {
 }
 
 #[test]
+fn closing_goes_on_when_nobody_waits_for_it() {
+    let mut world = World::connected();
+    world.handle(Input::Close(token(1)));
+    world.handle(Input::Withdraw(token(1)));
+    assert_eq!(world.sent(), ["1 closeSession"]);
+    world.reply(1, 2, 0, b"");
+    assert_eq!(answers(&world.drain()), []);
+    assert_eq!(world.session.state(), SessionState::Closed);
+}
+
+#[test]
 fn closing_does_not_wait_forever() {
     let mut world = World::connected();
     world.handle(Input::Disconnected);
