@@ -47,6 +47,9 @@ struct Reader {
 /// Times one task receives before others get a turn.
 const READS_PER_TURN_MAX: usize = 4;
 
+/// Memory that a connection with half a request keeps at least.
+const PENDING_BYTES_KEPT: usize = 64 * 1024;
+
 /// Requests after which the peer's wishes, that it wants no more of them for instance, are carried
 /// out in between.
 const REQUESTS_PER_DRAIN: usize = 256;
@@ -120,10 +123,15 @@ impl Reader {
     fn take_up_held_ones(&mut self, hub: &mut Hub) {
         let mut pending = std::mem::take(&mut self.pending);
         let taken = self.hand_over(hub, &pending);
-        if taken < pending.len() {
-            pending.drain(..taken);
-            self.pending = pending;
+        if taken == pending.len() {
+            return;
         }
+        if taken > 0 {
+            pending.drain(..taken);
+            // What is left of one large request must not hold its memory until the next.
+            pending.shrink_to(pending.len().max(PENDING_BYTES_KEPT));
+        }
+        self.pending = pending;
     }
 
     /// Hands over whole frames from the front of `bytes` and says how many bytes that took.

@@ -9,16 +9,17 @@
 //! Replies are sent when the turn's requests are all in: one send per connection and turn, one hand-over
 //! to the storage thread per turn.
 
+mod sending;
+
 use std::{
     collections::{HashMap, VecDeque},
-    io, mem,
+    mem,
     net::{IpAddr, SocketAddr},
-    pin::Pin,
-    task::{Context, Poll, Waker, ready},
+    task::Waker,
     time::{Duration, Instant},
 };
 
-use tokio::{io::AsyncWrite as _, net::tcp::OwnedWriteHalf};
+use tokio::net::tcp::OwnedWriteHalf;
 use zk_proto::{ConnId, Now, SessionId, jute::Writer, time};
 use zk_server_core::{
     config::PeerConfig,
@@ -83,10 +84,6 @@ pub(crate) enum Refusal {
 
 /// Bytes received at once. A connection that sends more gets another turn after all others.
 const SCRATCH_BYTES: usize = 64 * 1024;
-
-/// Buffers kept for later, and bytes of memory above which one is not kept.
-const SPARE_WRITERS_MAX: usize = 64;
-const SPARE_WRITER_BYTES_MAX: usize = 64 * 1024;
 
 impl Hub {
     pub(crate) fn new(peer: Peer, config: PeerConfig, clock: Clock, storage: Storage) -> Self {
@@ -200,9 +197,12 @@ impl Hub {
             if !is_done {
                 continue;
             }
-            for conn in mem::take(&mut self.to_send) {
+            // Flushing adds nothing to the list; it is put back for its memory.
+            let mut to_send = mem::take(&mut self.to_send);
+            for conn in to_send.drain(..) {
                 self.flush(conn);
             }
+            self.to_send = to_send;
             if self.ended.is_empty() && self.drained.is_empty() {
                 return;
             }
@@ -211,29 +211,6 @@ impl Hub {
             }
             for conn in mem::take(&mut self.ended) {
                 self.peer.handle(now, Input::Closed { conn });
-            }
-        }
-    }
-
-    /// Sends what waits for a blocked connection; ready once it is not blocked any more.
-    pub(crate) fn poll_flush(&mut self, conn: ConnId, cx: &mut Context<'_>) -> Poll<()> {
-        loop {
-            let Some(slot) = self.slots.get_mut(conn).filter(|s| s.sending == Sending::Blocked)
-            else {
-                return Poll::Ready(());
-            };
-            let outgoing = self.peer.outgoing(conn);
-            let bytes = outgoing.and_then(|writer| writer.as_slice().get(slot.sent..));
-            let bytes = bytes.unwrap_or_default();
-            if bytes.is_empty() {
-                self.sent_all(conn);
-                return Poll::Ready(());
-            }
-            if let Ok(count) = ready!(Pin::new(&mut slot.write).poll_write(cx, bytes)) {
-                self.sent(conn, count);
-            } else {
-                self.end(conn, None);
-                return Poll::Ready(());
             }
         }
     }
@@ -276,15 +253,18 @@ impl Hub {
     pub(crate) fn give_up_late_ones(&mut self) {
         let now = self.clock.now();
         while let Some((at, conn)) = self.deadlines.front().copied() {
+            let reason = match self.slots.get_mut(conn).map(|slot| slot.stage) {
+                Some(Stage::Fresh) => CloseReason::HandshakeTimeout,
+                Some(Stage::Closing(reason)) => reason,
+                Some(Stage::Introduced) | None => {
+                    self.deadlines.pop_front();
+                    continue;
+                }
+            };
             if at > now.mono {
                 return;
             }
             self.deadlines.pop_front();
-            let reason = match self.slots.get_mut(conn).map(|slot| slot.stage) {
-                Some(Stage::Fresh) => CloseReason::HandshakeTimeout,
-                Some(Stage::Closing(reason)) => reason,
-                Some(Stage::Introduced) | None => continue,
-            };
             self.end(conn, Some(reason));
         }
     }
@@ -338,19 +318,6 @@ impl Hub {
     pub(crate) fn must_wait(&mut self, conn: ConnId) -> bool {
         let slot = self.slots.get_mut(conn);
         slot.is_none_or(|slot| slot.is_paused || matches!(slot.stage, Stage::Closing(_)))
-    }
-
-    /// Lends a buffer to a connection whose requests are about to be answered.
-    pub(crate) fn lend_writer(&mut self, conn: ConnId) {
-        if self.spare_writers.is_empty() {
-            return;
-        }
-        if let Some(writer) = self.peer.outgoing(conn)
-            && writer.capacity() == 0
-            && let Some(spare) = self.spare_writers.pop()
-        {
-            *writer = spare;
-        }
     }
 
     /// Breaks the connection of a session; says whether it had one.
@@ -435,115 +402,6 @@ impl Hub {
 
     fn give_up_later(&mut self, conn: ConnId) {
         self.deadlines.push_back((self.clock.now().mono + GIVE_UP_AFTER, conn));
-    }
-
-    fn will_send(&mut self, conn: ConnId) {
-        if let Some(slot) = self.slots.get_mut(conn)
-            && slot.sending == Sending::Idle
-        {
-            slot.sending = Sending::Queued;
-            self.to_send.push(conn);
-        }
-    }
-
-    fn close(&mut self, conn: ConnId, reason: CloseReason) {
-        let Some(slot) = self.slots.get_mut(conn) else {
-            return;
-        };
-        slot.stage = Stage::Closing(reason);
-        if reason == CloseReason::OutboundFull {
-            // It does not read: there is no point in waiting for it.
-            return self.end(conn, Some(reason));
-        }
-        self.give_up_later(conn);
-        self.will_send(conn);
-    }
-
-    /// Sends what waits for a connection, as far as the socket takes it.
-    fn flush(&mut self, conn: ConnId) {
-        self.cut_at_doom(conn);
-        loop {
-            let Some(slot) = self.slots.get_mut(conn).filter(|s| s.sending == Sending::Queued)
-            else {
-                return;
-            };
-            let outgoing = self.peer.outgoing(conn);
-            let bytes = outgoing.and_then(|writer| writer.as_slice().get(slot.sent..));
-            let bytes = bytes.unwrap_or_default();
-            if bytes.is_empty() {
-                return self.sent_all(conn);
-            }
-            match slot.write.try_write(bytes) {
-                Ok(count) => self.sent(conn, count),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    slot.sending = Sending::Blocked;
-                    return slot.wake();
-                }
-                Err(_) => return self.end(conn, None),
-            }
-        }
-    }
-
-    /// Forgets bytes that are sent, once that is worth moving the rest for.
-    fn sent(&mut self, conn: ConnId, count: usize) {
-        let (Some(slot), Some(writer)) = (self.slots.get_mut(conn), self.peer.outgoing(conn))
-        else {
-            return;
-        };
-        slot.sent += count;
-        assert!(slot.sent <= writer.len(), "more was sent than there was");
-        if slot.sent * 2 >= writer.len() && slot.sent < writer.len() {
-            writer.consume(slot.sent);
-            if let Some((_, start)) = &mut slot.doomed {
-                *start = start.saturating_sub(slot.sent);
-            }
-            slot.sent = 0;
-        }
-    }
-
-    fn sent_all(&mut self, conn: ConnId) {
-        let Some(slot) = self.slots.get_mut(conn) else {
-            return;
-        };
-        slot.sent = 0;
-        slot.sending = Sending::Idle;
-        if let Some((_, start)) = &mut slot.doomed {
-            *start = 0;
-        }
-        let (stage, is_paused) = (slot.stage, slot.is_paused);
-        if is_paused {
-            self.drained.push(conn);
-            // Where the socket had been full, this is not part of the driver's turn.
-            self.wake_driver();
-        }
-        if let Some(writer) = self.peer.outgoing(conn) {
-            // An idle connection owns no buffer.
-            let mut writer = mem::take(writer);
-            writer.clear();
-            let is_worth_keeping = (1..=SPARE_WRITER_BYTES_MAX).contains(&writer.capacity());
-            if is_worth_keeping && self.spare_writers.len() < SPARE_WRITERS_MAX {
-                self.spare_writers.push(writer);
-            }
-        }
-        match stage {
-            Stage::Closing(reason) => self.end(conn, Some(reason)),
-            Stage::Fresh | Stage::Introduced => {}
-        }
-    }
-
-    /// Ends a doomed connection right before the reply it must not see.
-    fn cut_at_doom(&mut self, conn: ConnId) {
-        let Some(slot) = self.slots.get_mut(conn) else {
-            return;
-        };
-        let (Some((xid, start)), Some(writer)) = (slot.doomed, self.peer.outgoing(conn)) else {
-            return;
-        };
-        if let Some(cut) = crate::faults::find_reply(writer.as_slice(), start, xid) {
-            writer.truncate(cut);
-            slot.doomed = None;
-            slot.stage = Stage::Closing(CloseReason::SessionMoved);
-        }
     }
 }
 
