@@ -22,11 +22,12 @@ pub struct Split<'a> {
 /// The first message in `bytes` without its length, and what follows it; `None` while it is not all
 /// there.
 ///
-/// The caller's buffer only ever holds bytes that have arrived: an announced length reserves nothing.
+/// The caller's buffer only ever holds bytes that have arrived: an announced length reserves
+/// nothing.
 ///
 /// # Errors
-/// [`FrameError`] when the announced length is negative or above `frame_bytes_max`. The connection is
-/// then of no further use.
+/// [`FrameError`] when the announced length is negative or above `frame_bytes_max`. The connection
+/// is then of no further use.
 // ZooKeeper: NIOServerCnxn.readLength, ClientCnxnSocket.readLength
 pub fn split_frame(bytes: &[u8], frame_bytes_max: usize) -> Result<Option<Split<'_>>, FrameError> {
     let Some((prefix, rest)) = bytes.split_first_chunk::<4>() else {

@@ -5,7 +5,8 @@ use core::fmt;
 /// Position of one transaction in the total order of the ensemble.
 ///
 /// The high half is the leader's [`Epoch`], the low half counts transactions inside it. A wrapped
-/// counter would reuse a position, so [`Zxid::next`] refuses instead; the leader must then step down.
+/// counter would reuse a position, so [`Zxid::next`] refuses instead; the leader must then step
+/// down.
 #[derive(Clone, Copy, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Zxid(i64);
 
@@ -157,7 +158,8 @@ impl Xid {
     /// Watches set again after a reconnect, by the C and Python clients.
     pub const SET_WATCHES: Self = Self(-8);
 
-    /// The number of the next ordinary request. Ordinary numbers run from 1 to 2³¹−1 and start over.
+    /// The number of the next ordinary request. Ordinary numbers run from 1 to 2³¹−1 and start
+    /// over.
     #[must_use]
     pub const fn following(self) -> Self {
         match self.0.checked_add(1) {

@@ -156,8 +156,8 @@ pub fn check(path: &str) -> Result<(), PathError> {
     Ok(())
 }
 
-/// Whether `path` is legal once the server has appended a sequence number, so that it may end with a
-/// slash.
+/// Whether `path` is legal once the server has appended a sequence number, so that it may end with
+/// a slash.
 ///
 /// # Errors
 /// [`PathError`] says what is wrong and where.

@@ -31,12 +31,13 @@ pub struct PeerConfig {
     pub enforce_quota: bool,
     /// Whether ACLs are ignored (`skipACL`); for emergencies.
     pub skip_acl: bool,
-    /// `super:` and the base64 SHA-1 of `super:password` (`DigestAuthenticationProvider.superDigest`).
+    /// `super:` and the base64 SHA-1 of `super:password`
+    /// (`DigestAuthenticationProvider.superDigest`).
     pub super_digest: Option<String>,
     /// Whether the `digest` scheme is offered (`DigestAuthenticationProvider.enabled`).
     pub digest_auth: bool,
-    /// Schemes of which a client must have used one before it may do anything (`enforce.auth.schemes`);
-    /// empty for none.
+    /// Schemes of which a client must have used one before it may do anything
+    /// (`enforce.auth.schemes`); empty for none.
     pub required_auth: Vec<String>,
     /// The four-letter words that are answered (`4lw.commands.whitelist`).
     pub four_letter_words: FourLetterWords,

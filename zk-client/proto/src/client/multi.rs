@@ -1,4 +1,5 @@
-//! Several operations in one request: a loop of headers and records, ended by a header that says so.
+//! Several operations in one request: a loop of headers and records, ended by a header that says
+//! so.
 
 use alloc::vec::Vec;
 
@@ -148,8 +149,8 @@ pub enum MultiResult<'a> {
     GetData(Option<&'a [u8]>, Stat),
     /// The children's names.
     GetChildren(Vec<WireStr<'a>>),
-    /// The operation failed with this [`crate::ErrorCode`]; 0 when it was undone because a later one
-    /// failed.
+    /// The operation failed with this [`crate::ErrorCode`]; 0 when it was undone because a later
+    /// one failed.
     Error(i32),
 }
 

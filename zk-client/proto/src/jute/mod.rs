@@ -1,8 +1,8 @@
 //! The encoding of `ZooKeeper`'s messages, on one page.
 //!
-//! Big-endian. `bool` one byte; `int` four; `long` eight. `buffer` and `ustring`: an `int` length and
-//! that many bytes, length −1 for null. `vector`: an `int` count and the elements, −1 for null. A
-//! record is its fields in order: no tags, no padding.
+//! Big-endian. `bool` one byte; `int` four; `long` eight. `buffer` and `ustring`: an `int` length
+//! and that many bytes, length −1 for null. `vector`: an `int` count and the elements, −1 for null.
+//! A record is its fields in order: no tags, no padding.
 
 mod error;
 mod reader;
@@ -21,7 +21,8 @@ pub trait Decode<'a>: Sized {
     /// Reads one value and leaves the reader behind it.
     ///
     /// # Errors
-    /// [`DecodeError`] when the bytes do not hold such a value; the reader's place is then undefined.
+    /// [`DecodeError`] when the bytes do not hold such a value; the reader's place is then
+    /// undefined.
     fn decode(reader: &mut Reader<'a>) -> Result<Self, DecodeError>;
 }
 
@@ -31,7 +32,8 @@ pub trait Encode {
     fn encode(&self, writer: &mut Writer);
 }
 
-/// Reads one value from the front of `bytes`; bytes after it are ignored, as every `ZooKeeper` peer does.
+/// Reads one value from the front of `bytes`; bytes after it are ignored, as every `ZooKeeper` peer
+/// does.
 ///
 /// # Errors
 /// [`DecodeError`] when the bytes do not hold such a value.

@@ -112,7 +112,8 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// When an element cannot be read.
-    // ZooKeeper: BinaryInputArchive.startVector, the generated loops run `while (!done)` on the count
+    // ZooKeeper: BinaryInputArchive.startVector, the generated loops run `while (!done)` on the
+    // count
     pub fn vector<T: Decode<'a>>(&mut self) -> Result<Option<Vec<T>>, DecodeError> {
         let count = self.i32()?;
         if count == -1 {

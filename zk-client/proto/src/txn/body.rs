@@ -15,8 +15,8 @@ use crate::{
 pub enum Txn {
     /// A session began; its timeout in milliseconds.
     CreateSession(i32),
-    /// A session ended; its ephemeral nodes, which go with it. `None` in logs of servers that do not
-    /// list them.
+    /// A session ended; its ephemeral nodes, which go with it. `None` in logs of servers that do
+    /// not list them.
     CloseSession(Option<Vec<Box<str>>>),
     /// A node of any kind was created.
     Create(CreateTxn),

@@ -1,7 +1,7 @@
 //! What a server writes to its log, and sends to its followers, for each change.
 //!
-//! A log entry's payload is a [`TxnHeader`], the body of a [`Txn`], and, unless digests are switched
-//! off, a [`TxnDigest`]. A body does not say of what kind it is; the header does.
+//! A log entry's payload is a [`TxnHeader`], the body of a [`Txn`], and, unless digests are
+//! switched off, a [`TxnDigest`]. A body does not say of what kind it is; the header does.
 
 mod body;
 mod digest;
