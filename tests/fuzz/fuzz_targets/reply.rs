@@ -6,5 +6,21 @@ use zk_fuzz::same;
 use zk_proto::client::*;
 
 fuzz_target!(|data: &[u8]| {
-    same!(data; ReplyHeader, CreateResponse<'_>, CreateStatResponse<'_>, StatResponse, DataResponse<'_>, AclResponse, PathResponse<'_>, ChildrenResponse<'_>, ChildrenStatResponse<'_>, EphemeralsResponse<'_>, ChildCountResponse, WhoAmIResponse<'_>, AddWatchResponse, WatcherEvent<'_>);
+    same!(
+        data;
+        ReplyHeader,
+        CreateResponse<'_>,
+        CreateStatResponse<'_>,
+        StatResponse,
+        DataResponse<'_>,
+        AclResponse,
+        PathResponse<'_>,
+        ChildrenResponse<'_>,
+        ChildrenStatResponse<'_>,
+        EphemeralsResponse<'_>,
+        ChildCountResponse,
+        WhoAmIResponse<'_>,
+        AddWatchResponse,
+        WatcherEvent<'_>,
+    );
 });

@@ -6,5 +6,22 @@ use zk_fuzz::same;
 use zk_proto::client::*;
 
 fuzz_target!(|data: &[u8]| {
-    same!(data; RequestHeader, CreateRequest<'_>, CreateTtlRequest<'_>, DeleteRequest<'_>, ReadRequest<'_>, PathRequest<'_>, SetDataRequest<'_>, SetAclRequest<'_>, CheckRequest<'_>, ReconfigRequest<'_>, PrefixRequest<'_>, AuthPacket<'_>, SaslToken<'_>, AddWatchRequest<'_>, WatchRemovalRequest<'_>);
+    same!(
+        data;
+        RequestHeader,
+        CreateRequest<'_>,
+        CreateTtlRequest<'_>,
+        DeleteRequest<'_>,
+        ReadRequest<'_>,
+        PathRequest<'_>,
+        SetDataRequest<'_>,
+        SetAclRequest<'_>,
+        CheckRequest<'_>,
+        ReconfigRequest<'_>,
+        PrefixRequest<'_>,
+        AuthPacket<'_>,
+        SaslToken<'_>,
+        AddWatchRequest<'_>,
+        WatchRemovalRequest<'_>,
+    );
 });
