@@ -14,8 +14,8 @@ use crate::{
     op::Reply,
 };
 
-/// Data from here on shares the memory it arrived in; less is copied out, so that a few bytes kept by
-/// the caller do not keep a whole read buffer.
+/// Data from here on shares the memory it arrived in; less is copied out, so that a few bytes kept
+/// by the caller do not keep a whole read buffer.
 pub(crate) const SHARED_BYTES_MIN: usize = 16 * 1024;
 
 /// An answer to a request for a watch without the watch. Requests and answers belong together, so

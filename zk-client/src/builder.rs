@@ -67,7 +67,8 @@ impl ClientBuilder {
         self
     }
 
-    /// Takes the sub-tree at `path` for the whole tree, in place of the one in the connection string.
+    /// Takes the sub-tree at `path` for the whole tree, in place of the one in the connection
+    /// string.
     pub fn chroot(mut self, path: impl Into<String>) -> Self {
         self.chroot = Some(path.into());
         self
@@ -85,15 +86,15 @@ impl ClientBuilder {
         self
     }
 
-    /// How many requests may be queued or unanswered at once; 1,000 unless set. Later ones wait with
-    /// their callers.
+    /// How many requests may be queued or unanswered at once; 1,000 unless set. Later ones wait
+    /// with their callers.
     pub const fn in_flight_max(mut self, count: usize) -> Self {
         self.in_flight_max = count;
         self
     }
 
-    /// The largest message to send and to accept, in bytes (`jute.maxbuffer`); 1 MiB unless set. Must
-    /// not exceed what the servers accept.
+    /// The largest message to send and to accept, in bytes (`jute.maxbuffer`); 1 MiB unless set.
+    /// Must not exceed what the servers accept.
     pub const fn frame_bytes_max(mut self, bytes: usize) -> Self {
         self.frame_bytes_max = bytes;
         self
@@ -115,9 +116,9 @@ impl ClientBuilder {
     /// Opens a session.
     ///
     /// # Errors
-    /// [`ConnectError`] when the connection string cannot be used, when no server opens a session in
-    /// time, and when the server refuses the credentials. Servers that cannot be reached are tried
-    /// again until then.
+    /// [`ConnectError`] when the connection string cannot be used, when no server opens a session
+    /// in time, and when the server refuses the credentials. Servers that cannot be reached are
+    /// tried again until then.
     ///
     /// # Panics
     /// Outside of a tokio runtime, unless [`Self::runtime`] was given.

@@ -33,12 +33,12 @@ use crate::{
 
 /// A handle to one session. Clones share the session.
 ///
-/// Each method takes its place in the session's order when it is *called*; the future it returns only
-/// waits for the answer. Methods that return a builder take their place when the builder is sent or
-/// awaited.
+/// Each method takes its place in the session's order when it is *called*; the future it returns
+/// only waits for the answer. Methods that return a builder take their place when the builder is
+/// sent or awaited.
 ///
-/// Dropping the last clone closes the session in the background: behind everything asked before, and
-/// with it go its ephemeral nodes and its watches. Use [`Client::close`] to wait for that.
+/// Dropping the last clone closes the session in the background: behind everything asked before,
+/// and with it go its ephemeral nodes and its watches. Use [`Client::close`] to wait for that.
 #[derive(Clone)]
 pub struct Client {
     scope: Arc<Scope>,
@@ -77,7 +77,8 @@ pub struct Children {
 
 impl Client {
     /// Collects what a client needs to know. The connection string is
-    /// `host[:port],host[:port],.../chroot`; ports default to 2181, IPv6 addresses stand in brackets.
+    /// `host[:port],host[:port],.../chroot`; ports default to 2181, IPv6 addresses stand in
+    /// brackets.
     pub fn builder(connect_string: impl Into<String>) -> ClientBuilder {
         ClientBuilder::new(connect_string.into())
     }
@@ -108,7 +109,8 @@ impl Client {
         Create::new(self, path, data)
     }
 
-    /// Deletes a node that has no children. Whatever its version unless the builder is told otherwise.
+    /// Deletes a node that has no children. Whatever its version unless the builder is told
+    /// otherwise.
     pub const fn delete<'a>(&'a self, path: &'a str) -> Delete<'a> {
         Delete::new(self, path)
     }
@@ -121,7 +123,8 @@ impl Client {
     /// Reads a node's data and stat.
     ///
     /// Reads are answered by the connected server from what it knows, which may lag behind the
-    /// leader; it never goes back, and shows this session's own writes. [`Client::sync`] catches up.
+    /// leader; it never goes back, and shows this session's own writes. [`Client::sync`] catches
+    /// up.
     pub fn get(&self, path: &str) -> Op<Node, GetError> {
         let body = |path: &str, writer: &mut Writer| {
             ReadRequest { path: path.into(), watch: false }.encode(writer);
@@ -172,8 +175,8 @@ impl Client {
         })
     }
 
-    /// Lists a node's children, and watches for the next child created or deleted, or the node's own
-    /// deletion.
+    /// Lists a node's children, and watches for the next child created or deleted, or the node's
+    /// own deletion.
     pub fn children_and_watch(&self, path: &str) -> Op<(Children, OneshotWatcher), ChildrenError> {
         let body = |path: &str, writer: &mut Writer| {
             ReadRequest { path: path.into(), watch: true }.encode(writer);
@@ -193,8 +196,8 @@ impl Client {
         })
     }
 
-    /// Lists the ephemeral nodes of this session whose path starts with `prefix` (`/` for all), in no
-    /// order. With a chroot only those inside it.
+    /// Lists the ephemeral nodes of this session whose path starts with `prefix` (`/` for all), in
+    /// no order. With a chroot only those inside it.
     pub fn ephemerals(&self, prefix: &str) -> Op<Vec<String>, RequestError> {
         let body = |prefix: &str, writer: &mut Writer| {
             PrefixRequest { prefix: prefix.into() }.encode(writer);
@@ -220,13 +223,14 @@ impl Client {
         })
     }
 
-    /// Sets a node's access control list. Whatever its version unless the builder is told otherwise.
+    /// Sets a node's access control list. Whatever its version unless the builder is told
+    /// otherwise.
     pub const fn set_acl<'a>(&'a self, path: &'a str, acl: &'a [Acl]) -> SetAcl<'a> {
         SetAcl::new(self, path, acl)
     }
 
-    /// Waits until the connected server knows everything that was committed when the leader saw this
-    /// request, so that later reads of this session show it. The path makes no difference.
+    /// Waits until the connected server knows everything that was committed when the leader saw
+    /// this request, so that later reads of this session show it. The path makes no difference.
     pub fn sync(&self, path: &str) -> Op<(), SyncError> {
         self.ask(OpCode::Sync, path, None, at_path, |reply| good(reply).map(|_| ()))
     }
@@ -243,8 +247,8 @@ impl Client {
 
     // ---- watches -------------------------------------------------------------------------------
 
-    /// Watches a node for all its changes, or with [`AddWatchMode::PersistentRecursive`] the node and
-    /// everything below it. The node need not exist.
+    /// Watches a node for all its changes, or with [`AddWatchMode::PersistentRecursive`] the node
+    /// and everything below it. The node need not exist.
     pub fn add_watch(
         &self,
         path: &str,
@@ -293,8 +297,8 @@ impl Client {
 
     // ---- the session ---------------------------------------------------------------------------
 
-    /// Presents credentials, on this and every later connection. They add to those presented before,
-    /// and count for requests called afterwards.
+    /// Presents credentials, on this and every later connection. They add to those presented
+    /// before, and count for requests called afterwards.
     ///
     /// Refused credentials end the session: [`SessionState::AuthFailed`].
     pub fn add_auth(&self, credentials: Credentials) -> Op<(), AuthError> {
@@ -316,8 +320,8 @@ impl Client {
         })
     }
 
-    /// Reads the ensemble's configuration, whatever the chroot. Its version is the node's data version
-    /// in the last line of the text.
+    /// Reads the ensemble's configuration, whatever the chroot. Its version is the node's data
+    /// version in the last line of the text.
     pub fn config(&self) -> Op<Node, GetError> {
         let body = ReadRequest { path: CONFIG_PATH.into(), watch: false };
         self.ask_body(OpCode::GetData, &body, |reply| node(&good::<GetError>(reply)?))
@@ -333,8 +337,8 @@ impl Client {
         self.scope.shared.states.get()
     }
 
-    /// Where the session stands, and then each time that changes, up to its end. A slow reader skips
-    /// states in between.
+    /// Where the session stands, and then each time that changes, up to its end. A slow reader
+    /// skips states in between.
     pub fn states(&self) -> Changes<SessionState> {
         self.scope.shared.states.changes()
     }
@@ -359,8 +363,8 @@ impl Client {
         &self.scope.shared.runtime
     }
 
-    /// Ends the session behind everything asked before. Its ephemeral nodes go with it. What is asked
-    /// afterwards, of any clone, fails.
+    /// Ends the session behind everything asked before. Its ephemeral nodes go with it. What is
+    /// asked afterwards, of any clone, fails.
     ///
     /// Without a connection this waits a few seconds for one and then leaves the session to expire.
     /// Closing what is closed is no error. Dropping the future does not call the closing off.

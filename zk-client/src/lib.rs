@@ -38,13 +38,13 @@
 //!
 //! **Sessions.** A client has one session. When the server has expired it, everything fails with
 //! [`SessionEnd::Expired`] and the client is at its end; its ephemeral nodes are gone. The client
-//! knows before the server does when that may be so: [`SessionState::Suspended`] carries the deadline,
-//! counted from the moment the last answered request was sent.
+//! knows before the server does when that may be so: [`SessionState::Suspended`] carries the
+//! deadline, counted from the moment the last answered request was sent.
 //!
 //! # What is not promised
 //!
-//! Reads may be stale: they show what the connected server knows, see [`Client::sync`]. And no client
-//! can stop a paused process from believing that it still owns what its session held.
+//! Reads may be stale: they show what the connected server knows, see [`Client::sync`]. And no
+//! client can stop a paused process from believing that it still owns what its session held.
 
 #![warn(clippy::exhaustive_enums, clippy::exhaustive_structs)]
 

@@ -66,9 +66,9 @@ impl Retry {
         Pauses { backoff, left: self.attempts_max.saturating_sub(1) }
     }
 
-    /// Runs an operation until it succeeds, until it fails in a way that trying again cannot mend, or
-    /// until the attempts are used up. An operation whose outcome is unknown is not run again: it may
-    /// have happened.
+    /// Runs an operation until it succeeds, until it fails in a way that trying again cannot mend,
+    /// or until the attempts are used up. An operation whose outcome is unknown is not run again:
+    /// it may have happened.
     ///
     /// # Errors
     /// The last attempt's.
@@ -80,8 +80,8 @@ impl Retry {
         self.run_while(client, operation, |error| is_mendable(error)).await
     }
 
-    /// As [`Retry::run`], for operations that may happen twice, such as reads: also runs again what has
-    /// an unknown outcome.
+    /// As [`Retry::run`], for operations that may happen twice, such as reads: also runs again what
+    /// has an unknown outcome.
     ///
     /// # Errors
     /// The last attempt's.
@@ -127,8 +127,8 @@ pub struct Pauses {
 }
 
 impl Pauses {
-    /// The next pause: between half of the present longest and all of it. `None` when the attempts are
-    /// used up.
+    /// The next pause: between half of the present longest and all of it. `None` when the attempts
+    /// are used up.
     pub fn next(&mut self, runtime: &dyn Runtime) -> Option<Duration> {
         self.left = self.left.checked_sub(1)?;
         let longest = self.backoff.next_backoff()?;

@@ -3,12 +3,13 @@
 //! ```text
 //!   Client::get() ──► lock: encode into the session's outgoing bytes, take a slot ──► wake driver
 //!   Driver        ──► lock: take all outgoing bytes ──► one write
-//!   Driver        ◄── one read ──► lock: answers into slots, events into mailboxes ──► wake callers
+//!   Driver        ◄── one read ──► lock: answers into slots, events into mailboxes ──► wake
+//!   callers
 //! ```
 //!
-//! The lock is held for short steps only, never across an `.await`, and never while a waker is woken or
-//! dropped: that may run or drop a caller's future, which comes back here. Only the driver drains the
-//! session's outputs.
+//! The lock is held for short steps only, never across an `.await`, and never while a waker is
+//! woken or dropped: that may run or drop a caller's future, which comes back here. Only the driver
+//! drains the session's outputs.
 
 use std::{
     collections::{BTreeMap, VecDeque},

@@ -20,8 +20,8 @@ pub struct WatchedEvent {
     pub kind: EventKind,
     /// To which node, as the client that set the watch names it.
     pub path: String,
-    /// In which transaction. `None` for events that a server makes up for a reconnecting client, and
-    /// from servers before 3.9, which do not say.
+    /// In which transaction. `None` for events that a server makes up for a reconnecting client,
+    /// and from servers before 3.9, which do not say.
     pub zxid: Option<Zxid>,
 }
 
@@ -56,8 +56,8 @@ pub enum WatchItem {
 /// The watch survives broken connections: after a reconnect the server tells of a change that
 /// happened meanwhile. It ends with the session.
 ///
-/// Dropping the watcher removes the watch from the server when no other watcher of this session needs
-/// it.
+/// Dropping the watcher removes the watch from the server when no other watcher of this session
+/// needs it.
 #[must_use = "a watcher tells nothing unless it is awaited"]
 pub struct OneshotWatcher {
     guard: WatchGuard,
@@ -105,8 +105,8 @@ impl fmt::Debug for OneshotWatcher {
 /// The buffer is bounded ([`crate::ClientBuilder::watch_buffer`]). Events that find it full are
 /// dropped and leave one gap behind; what is buffered already is kept.
 ///
-/// Dropping the watcher removes the watch from the server when no other watcher of this session needs
-/// it.
+/// Dropping the watcher removes the watch from the server when no other watcher of this session
+/// needs it.
 #[must_use = "a watcher tells nothing unless it is read"]
 pub struct PersistentWatcher {
     guard: WatchGuard,

@@ -6,8 +6,8 @@ use zk_proto::{Now, WallMillis, time};
 
 /// Reads both clocks. A test may put it forward; nothing puts it back.
 ///
-/// The monotonic clock starts at the wall clock's time of the server's start, so that session numbers,
-/// which are made from it, differ from those of an earlier start.
+/// The monotonic clock starts at the wall clock's time of the server's start, so that session
+/// numbers, which are made from it, differ from those of an earlier start.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Clock {
     started: Instant,

@@ -1,5 +1,5 @@
-//! The member's main future: orders from handles, completions from storage, timers, and one drain of
-//! the peer's wishes per turn.
+//! The member's main future: orders from handles, completions from storage, timers, and one drain
+//! of the peer's wishes per turn.
 
 use std::{
     cell::RefCell,
@@ -32,8 +32,8 @@ pub(crate) enum Order {
 pub enum StopReason {
     /// It was asked to, or its last handle was dropped.
     Asked,
-    /// Storage failed. Nothing that was not durable was acknowledged; what the log holds is found at
-    /// the next start.
+    /// Storage failed. Nothing that was not durable was acknowledged; what the log holds is found
+    /// at the next start.
     StorageFailed,
     /// Its thread died of a bug. What was acknowledged is safe.
     Crashed,

@@ -1,4 +1,5 @@
-//! An embeddable `ZooKeeper` server, compatible with Apache `ZooKeeper` 3.9 on the wire and on disk.
+//! An embeddable `ZooKeeper` server, compatible with Apache `ZooKeeper` 3.9 on the wire and on
+//! disk.
 //!
 //! ```
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -22,8 +23,8 @@
 //! | a server by itself | the program `zk-server`, and [`config_file`] |
 //!
 //! # Features
-//! `cli` (on by default) builds the program `zk-server` and what only it needs: a log subscriber and
-//! the handling of signals. A library that embeds a server says `default-features = false`.
+//! `cli` (on by default) builds the program `zk-server` and what only it needs: a log subscriber
+//! and the handling of signals. A library that embeds a server says `default-features = false`.
 
 mod builder;
 mod clock;

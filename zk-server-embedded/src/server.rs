@@ -19,8 +19,8 @@ use crate::{
 ///
 /// # Dropping
 /// Dropping the handle stops the server without waiting for it: connections break, the listener
-/// closes a moment later, and a data directory stays locked until then. Whatever was acknowledged is
-/// on stable storage already. Use [`Server::shutdown`] to wait.
+/// closes a moment later, and a data directory stays locked until then. Whatever was acknowledged
+/// is on stable storage already. Use [`Server::shutdown`] to wait.
 ///
 /// # Examples
 /// ```

@@ -18,7 +18,8 @@ pub(crate) struct Slot {
     pub(crate) is_paused: bool,
     /// How to wake the connection's task.
     pub(crate) waker: Option<Waker>,
-    /// A request whose reply a test wants lost, and from where on in the outgoing buffer to look for it.
+    /// A request whose reply a test wants lost, and from where on in the outgoing buffer to look
+    /// for it.
     pub(crate) doomed: Option<(Xid, usize)>,
 }
 
@@ -66,7 +67,8 @@ impl Slot {
     }
 }
 
-/// Connections by number. A number is a place and how often that place was used, so none comes twice.
+/// Connections by number. A number is a place and how often that place was used, so none comes
+/// twice.
 #[derive(Debug, Default)]
 pub(crate) struct Slots {
     places: Vec<Place>,

@@ -50,7 +50,8 @@ impl fmt::Debug for Credentials {
 #[derive(Debug, Default)]
 pub(crate) struct Auth {
     known: Vec<Known>,
-    /// Those presented on this connection and not yet judged, oldest first, by their place in `known`.
+    /// Those presented on this connection and not yet judged, oldest first, by their place in
+    /// `known`.
     unjudged: VecDeque<usize>,
 }
 

@@ -17,8 +17,8 @@
 //! configuration. Same inputs, same outputs.
 //!
 //! What always holds: a request whose bytes were handed out is never handed out again. When its
-//! connection breaks its outcome is [`Outcome::Unknown`]; a request not yet handed out waits for the
-//! next connection.
+//! connection breaks its outcome is [`Outcome::Unknown`]; a request not yet handed out waits for
+//! the next connection.
 
 #![no_std]
 

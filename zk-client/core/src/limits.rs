@@ -12,8 +12,8 @@ pub const HANDSHAKE_BYTES_MAX: usize = 1024;
 /// Longest pause before the first attempt after a broken connection, in milliseconds.
 pub const BACKOFF_MS_MIN: u64 = 50;
 
-/// Longest pause between two attempts, in milliseconds. As short as other clients', so that a server
-/// that is back is found at once; the jitter spreads the crowd.
+/// Longest pause between two attempts, in milliseconds. As short as other clients', so that a
+/// server that is back is found at once; the jitter spreads the crowd.
 pub const BACKOFF_MS_MAX: u64 = 1_000;
 
 /// Shortest time one attempt gets from resolving the name to the server's answer, in milliseconds.

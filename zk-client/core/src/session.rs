@@ -195,7 +195,8 @@ impl Session {
         self.outputs.pop_front().or_else(|| self.send())
     }
 
-    /// When to come back with [`Input::Timeout`], and why. It may turn out that nothing is due then.
+    /// When to come back with [`Input::Timeout`], and why. It may turn out that nothing is due
+    /// then.
     pub fn next_timeout(&self) -> Option<(Instant, Timer)> {
         let link = match self.link {
             Link::Down { retry_at } => [Some((retry_at, Timer::Retry)), None],

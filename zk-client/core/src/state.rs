@@ -2,7 +2,8 @@
 
 use zk_proto::{Instant, SessionId};
 
-/// One server-side session in the life of a client. Ephemeral nodes and locks belong to exactly one.
+/// One server-side session in the life of a client. Ephemeral nodes and locks belong to exactly
+/// one.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct SessionEpoch {
     /// Counts the client's sessions from 1.

@@ -1,4 +1,5 @@
-//! How a server can break the rules. Each one ends the connection and puts the server aside a while.
+//! How a server can break the rules. Each one ends the connection and puts the server aside a
+//! while.
 
 use zk_proto::{Xid, Zxid, frame::FrameError, jute::DecodeError};
 

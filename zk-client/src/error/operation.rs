@@ -99,7 +99,8 @@ operation_errors! {
         "quota exceeded" QuotaExceeded,
         /// The path, mode or time to live is not one the server accepts.
         "bad arguments" BadArguments,
-        /// The server does not allow this kind of node (nodes with a time to live are off by default).
+        /// The server does not allow this kind of node (nodes with a time to live are off by
+        /// default).
         "not supported by the server" Unimplemented,
         /// The server serves reads only.
         "server is read-only" NotReadOnly,
@@ -225,7 +226,8 @@ pub enum AuthError {
     /// The server refused the credentials. The session is over for this client.
     #[error("credentials refused")]
     Refused,
-    /// What can befall any request. The credentials are presented on later connections all the same.
+    /// What can befall any request. The credentials are presented on later connections all the
+    /// same.
     #[error(transparent)]
     Request(#[from] RequestError),
 }

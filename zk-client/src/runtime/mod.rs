@@ -1,8 +1,8 @@
 //! Everything the client wants from the world, so that a simulation can be the world.
 //!
-//! Six functions are enough: one clock, one way to wait, one way to run something beside the caller,
-//! two steps to a connection, and a source of randomness. No other file of this crate reaches for a
-//! clock, a timer, a task or a random number.
+//! Six functions are enough: one clock, one way to wait, one way to run something beside the
+//! caller, two steps to a connection, and a source of randomness. No other file of this crate
+//! reaches for a clock, a timer, a task or a random number.
 
 mod tokio;
 

@@ -36,8 +36,8 @@ pub enum Input<'a> {
         /// What only the shell knows; left at its default where the question does not need it.
         host: &'a Host,
     },
-    /// A connection is gone: the client closed it, it failed, or [`crate::output::Output::Close`] was
-    /// carried out. Comes exactly once for each connection.
+    /// A connection is gone: the client closed it, it failed, or [`crate::output::Output::Close`]
+    /// was carried out. Comes exactly once for each connection.
     Closed {
         /// Which one.
         conn: ConnId,
@@ -48,21 +48,23 @@ pub enum Input<'a> {
         /// Which one.
         conn: ConnId,
     },
-    /// Everything appended up to and including `zxid` is on stable storage, directory entry included.
+    /// Everything appended up to and including `zxid` is on stable storage, directory entry
+    /// included.
     Synced {
         /// The last transaction that is safe.
         zxid: Zxid,
     },
-    /// The last [`crate::output::Output::SnapshotPart`] (or `SnapshotBegin`) was taken; the next may follow.
+    /// The last [`crate::output::Output::SnapshotPart`] (or `SnapshotBegin`) was taken; the next
+    /// may follow.
     SnapshotPartTaken,
-    /// The snapshot is complete, verified, and under its final name; or it could not be written, which
-    /// costs nothing but disk space for longer logs.
+    /// The snapshot is complete, verified, and under its final name; or it could not be written,
+    /// which costs nothing but disk space for longer logs.
     SnapshotDone {
         /// Whether it may be relied on.
         is_good: bool,
     },
-    /// Appending, syncing or renaming failed. Nothing is known about the log's tail any more, so the
-    /// server fences itself: it acknowledges nothing ever after.
+    /// Appending, syncing or renaming failed. Nothing is known about the log's tail any more, so
+    /// the server fences itself: it acknowledges nothing ever after.
     // reliability.md rule 6, F13, F14
     StorageFailed,
     /// The moment named by `next_timeout` has come.

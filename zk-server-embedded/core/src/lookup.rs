@@ -1,7 +1,7 @@
 //! A hash map that can be asked but not listed by accident: its order is nobody's business.
 //!
-//! Whatever leaves the server in some order must be the same in every run with the same inputs, so the
-//! hash is fixed and the one way of listing says that it sorts.
+//! Whatever leaves the server in some order must be the same in every run with the same inputs, so
+//! the hash is fixed and the one way of listing says that it sorts.
 
 use alloc::vec::Vec;
 use core::{
@@ -51,8 +51,8 @@ impl<K: Eq + Hash, V> LookupMap<K, V> {
         self.0.remove(key)
     }
 
-    /// Keeps the entries for which `keep` answers yes; it is asked in no particular order and must not
-    /// mind.
+    /// Keeps the entries for which `keep` answers yes; it is asked in no particular order and must
+    /// not mind.
     pub fn retain(&mut self, keep: impl FnMut(&K, &mut V) -> bool) {
         self.0.retain(keep);
     }

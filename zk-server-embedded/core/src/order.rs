@@ -1,9 +1,9 @@
 //! The line in front of one connection's answers.
 //!
-//! Answers leave in the order the requests came. A connection without an unfinished write has an empty
-//! line, and its reads are answered at once; behind an unfinished write everything waits, and only
-//! there. The line holds copies of the requests that wait, since the bytes they came in are gone by
-//! then.
+//! Answers leave in the order the requests came. A connection without an unfinished write has an
+//! empty line, and its reads are answered at once; behind an unfinished write everything waits, and
+//! only there. The line holds copies of the requests that wait, since the bytes they came in are
+//! gone by then.
 
 use alloc::{boxed::Box, collections::VecDeque};
 
@@ -116,7 +116,8 @@ impl Line {
         matches!(self.waiting.front(), Some(Waiting::Write { zxid: next, .. }) if *next == zxid)
     }
 
-    /// What must be applied before the next answer, where that is not a write of the connection's own.
+    /// What must be applied before the next answer, where that is not a write of the connection's
+    /// own.
     pub fn waits_for(&self) -> Option<Zxid> {
         match self.waiting.front()? {
             Waiting::Barrier { zxid } | Waiting::Frame { after: zxid, .. } => Some(*zxid),

@@ -1,7 +1,8 @@
 //! The hall: the only place where all rooms meet, and all control flow between them.
 //!
 //! ```text
-//!  Input::Request ─► order ─┬─ read: tree ─► reply                     at once, behind own writes only
+//!  Input::Request ─► order ─┬─ read: tree ─► reply                     at once, behind own writes
+//!  only
 //!                           └─ write: prep ─► zxid ─► Output::Append    nothing is answered yet
 //!  Input::Synced ─► tree ─► watch ─► events ─► reply                   in the order of zxids
 //! ```

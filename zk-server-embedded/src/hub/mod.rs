@@ -5,9 +5,9 @@
 //!  (one per connection)     ▲                                   └─ send ────► socket
 //!                           └── driver: timers, completions, orders, one drain per turn
 //! ```
-//! Everything runs on one thread; the hub is borrowed for one turn at a time and never across an await.
-//! Replies are sent when the turn's requests are all in: one send per connection and turn, one hand-over
-//! to the storage thread per turn.
+//! Everything runs on one thread; the hub is borrowed for one turn at a time and never across an
+//! await. Replies are sent when the turn's requests are all in: one send per connection and turn,
+//! one hand-over to the storage thread per turn.
 
 mod sending;
 
@@ -139,7 +139,8 @@ impl Hub {
         Ok(conn)
     }
 
-    /// Hands one thing that happened to the peer. What comes of it is carried out by [`Self::drain`].
+    /// Hands one thing that happened to the peer. What comes of it is carried out by
+    /// [`Self::drain`].
     pub(crate) fn handle(&mut self, now: Now, input: Input<'_>) {
         self.peer.handle(now, input);
     }

@@ -25,7 +25,8 @@ use crate::{
     hub::{Hub, Standing},
 };
 
-/// A connection's task. It owns no buffer while nothing has arrived or what arrived was whole requests.
+/// A connection's task. It owns no buffer while nothing has arrived or what arrived was whole
+/// requests.
 #[derive(Debug)]
 pub(crate) struct ClientTask {
     hub: Rc<RefCell<Hub>>,

@@ -43,8 +43,8 @@ pub struct TestServer {
 
 impl TestServer {
     /// Starts a server in memory on a free port of the loopback address, with ticks of 50 ms, every
-    /// four-letter word answered, nodes with a time to live allowed, and no limit of connections per
-    /// address.
+    /// four-letter word answered, nodes with a time to live allowed, and no limit of connections
+    /// per address.
     ///
     /// # Errors
     /// [`StartError`] when the system has no thread, socket or memory left.

@@ -107,7 +107,10 @@ impl Ledger {
                 })
             })
             .collect();
-        let run = |(subject, report): &(Subject, Report)| json!({ "subject": subject.to_string(), "load": report.to_json() });
+        let run = |(subject, report): &(Subject, Report)| {
+            let subject = subject.to_string();
+            json!({ "subject": subject, "load": report.to_json() })
+        };
         let complaint = |(subject, what): &(Subject, String)| format!("{subject}: {what}");
         json!({
             "members": members,

@@ -70,8 +70,8 @@ impl Connection {
 impl Connection {
     /// Once per session timeout: when was the client last heard from?
     ///
-    /// A client that the server chose not to listen to counts as heard. An idle connection gives its
-    /// buffer back.
+    /// A client that the server chose not to listen to counts as heard. An idle connection gives
+    /// its buffer back.
     // reliability.md F40; performance.md choice 9
     pub(super) fn look_in(&mut self, now: Instant) -> Instant {
         if self.out.is_empty() {

@@ -1,8 +1,9 @@
 //! Back-pressure: a connection that has too much under way is not read from for a while.
 //!
-//! Four things count: answers owed to the connection, bytes of requests kept for it, bytes of answers
-//! it has not taken, and how much is under way in the whole server. The last only holds back
-//! connections that have something under way themselves, so that a quiet client is always heard.
+//! Four things count: answers owed to the connection, bytes of requests kept for it, bytes of
+//! answers it has not taken, and how much is under way in the whole server. The last only holds
+//! back connections that have something under way themselves, so that a quiet client is always
+//! heard.
 // reliability.md M35; spec: server-semantics.md 8.4
 
 use zk_proto::{ConnId, Now};

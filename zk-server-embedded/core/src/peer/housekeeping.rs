@@ -1,5 +1,5 @@
-//! What the server does on its own: ends silent sessions, removes containers and nodes whose time to
-//! live is up.
+//! What the server does on its own: ends silent sessions, removes containers and nodes whose time
+//! to live is up.
 
 use alloc::{boxed::Box, collections::VecDeque, vec::Vec};
 use core::{net::Ipv4Addr, time::Duration};

@@ -136,8 +136,8 @@ pub const fn header(
 }
 
 /// A request's path as text. Bytes that are no text become replacement characters, which no legal
-/// path contains: such a path names no node and never passes [`legal`], so nothing is ever done with
-/// it.
+/// path contains: such a path names no node and never passes [`legal`], so nothing is ever done
+/// with it.
 fn text(path: WireStr<'_>) -> Result<Cow<'_, str>, ErrorCode> {
     let bytes = path.bytes().ok_or(ErrorCode::MarshallingError)?;
     Ok(String::from_utf8_lossy(bytes))

@@ -18,8 +18,8 @@ pub struct Refused(
     pub ErrorCode,
 );
 
-/// Prepares a multi. What it does stays recorded in `pending`, whose journal is left open: the caller
-/// keeps it or undoes it. Of a multi that fails nothing stays recorded.
+/// Prepares a multi. What it does stays recorded in `pending`, whose journal is left open: the
+/// caller keeps it or undoes it. Of a multi that fails nothing stays recorded.
 ///
 /// # Errors
 /// [`Refused`] when an operation is malformed, when there are too many, or when the answer would be

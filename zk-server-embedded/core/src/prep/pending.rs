@@ -1,8 +1,8 @@
 //! The tree as it will be once everything proposed is applied.
 //!
-//! Only nodes that a proposed transaction touches are kept here, each with the last transaction that
-//! touched it; when that one is applied the entry goes. The digest and what each session owns are
-//! carried along, so that the digest of a transaction is known before it is applied anywhere.
+//! Only nodes that a proposed transaction touches are kept here, each with the last transaction
+//! that touched it; when that one is applied the entry goes. The digest and what each session owns
+//! are carried along, so that the digest of a transaction is known before it is applied anywhere.
 //!
 //! A multi that fails half-way is undone through the journal.
 

@@ -156,7 +156,8 @@ pub enum RecoverError {
     },
     /// There are logs, and no snapshot they continue.
     #[error("{first_log} continues a snapshot, and no good one is there{}; \
-        bring one back from a backup, or, if the logs are the whole history, allow to start without",
+        bring one back from a backup, or, if the logs are the whole history, \
+        allow to start without",
         Listed(.skipped))]
     NoSnapshot {
         /// The oldest log.
@@ -252,7 +253,8 @@ impl fmt::Display for Known {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Watermark => {
-                "the log (says durable-zxid; remove that file if the history was shortened on purpose)"
+                "the log (says durable-zxid; \
+                 remove that file if the history was shortened on purpose)"
             }
             Self::Snapshot => "a snapshot",
         })

@@ -161,8 +161,8 @@ impl Run {
         self.rig.send(client.conn, 1, OpCode::Multi, &MultiRequest { ops });
     }
 
-    /// A request with some of its bytes changed or missing. It may do anything a request can do, but
-    /// not harm the server.
+    /// A request with some of its bytes changed or missing. It may do anything a request can do,
+    /// but not harm the server.
     fn garbage(&mut self, client: Client) {
         let (op, mut body) = self.write();
         for _ in 0..self.rng.below(4) {
