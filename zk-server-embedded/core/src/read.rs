@@ -281,14 +281,12 @@ impl<'a> Reading<'a> {
             (Kept::Persistent, request.persistent),
             (Kept::Recursive, request.recursive),
         ];
-        let is_null = |list: &Option<Vec<WireStr<'_>>>| {
-            list.as_ref().is_none_or(|paths| paths.iter().any(|path| path.is_null()))
-        };
-        if lists.iter().any(|(_, list)| is_null(list)) {
-            return Err(ErrorCode::MarshallingError.into());
-        }
         for (kept, list) in lists {
-            for path in list.into_iter().flatten() {
+            // What stands before a null is done all the same.
+            for path in list.ok_or(ErrorCode::MarshallingError)? {
+                if path.is_null() {
+                    return Err(ErrorCode::MarshallingError.into());
+                }
                 self.set_watch(kept, path, since)?;
             }
         }

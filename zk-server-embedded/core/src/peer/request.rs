@@ -127,8 +127,12 @@ impl Peer {
             pending: &self.pending,
             caller: caller(connection, &self.sessions),
         };
-        let txn = scene.decide(op, body).unwrap_or_else(|error| Txn::Error(error.get()));
-        self.propose_for(now, conn, xid, op, txn);
+        match scene.decide(op, body) {
+            Ok(txn) => self.propose_for(now, conn, xid, op, txn),
+            // reliability.md M16, M19: what cannot be read gets no place in the order
+            Err(error @ ErrorCode::MarshallingError) => self.refuse(now, conn, xid, error),
+            Err(error) => self.propose_for(now, conn, xid, op, Txn::Error(error.get())),
+        }
     }
 
     fn multi(&mut self, now: Now, conn: ConnId, xid: Xid, body: &[u8]) {
@@ -142,7 +146,7 @@ impl Peer {
         });
         match prepared {
             Ok(txn) => self.propose_for(now, conn, xid, OpCode::Multi, txn),
-            // reliability.md M16, M17: refused before it has a place in the order
+            // reliability.md M16, M17
             Err(Refused(error)) => self.refuse(now, conn, xid, error),
         }
     }

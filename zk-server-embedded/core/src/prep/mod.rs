@@ -67,7 +67,8 @@ impl<'a> Scene<'a> {
     /// What a write other than a multi becomes.
     ///
     /// # Errors
-    /// The first rule of the operation's table that is broken; the error becomes a transaction too.
+    /// The first rule of the operation's table that is broken. The error becomes a transaction too,
+    /// unless it is [`ErrorCode::MarshallingError`].
     pub fn decide(&self, op: OpCode, body: &[u8]) -> Result<Txn, ErrorCode> {
         match op {
             OpCode::SetData => self.set_data(&record(body)?),
