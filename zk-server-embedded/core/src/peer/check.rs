@@ -27,6 +27,8 @@ impl Peer {
         assert_eq!(self.in_flight.is_empty(), self.in_flight_bytes == 0);
         if self.in_flight.is_empty() {
             assert!(self.pending.is_empty(), "changes of nothing proposed are pending");
+            let owners = self.tree.ephemeral_sessions().len();
+            assert_eq!(self.pending.holders(), owners, "who owns something was miscounted");
             assert!(
                 !self.config.digest || self.pending.digest() == self.tree.digest(),
                 "the predicted digest has drifted from the tree's"

@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use zk_proto::{
     ErrorCode,
-    client::{CreateMode, MultiOp},
+    client::{CreateMode, CreateRequest, CreateTtlRequest, MultiOp},
     txn::{Txn, TxnHeader},
 };
 
@@ -87,12 +87,13 @@ fn parts(
     Ok((parts, failed.is_none()))
 }
 
-/// Bad flags refuse the whole multi, where they refuse a lone create as an argument.
+/// Bad flags refuse the whole multi, where they refuse a lone create as an argument; so does a time
+/// to live without room for it in the record.
 // spec: client-protocol.md section 7
 fn is_well_formed(op: &MultiOp<'_>) -> bool {
     match op {
         MultiOp::Create(create) | MultiOp::Create2(create) | MultiOp::CreateContainer(create) => {
-            CreateMode::new(create.flags).is_some()
+            CreateMode::new(create.flags).is_some_and(|mode| !mode.has_ttl())
         }
         MultiOp::CreateTtl(create) => CreateMode::new(create.flags).is_some(),
         MultiOp::Delete(_) | MultiOp::SetData(_) | MultiOp::Check(_) => true,
@@ -102,15 +103,46 @@ fn is_well_formed(op: &MultiOp<'_>) -> bool {
 
 fn decide(scene: &Scene<'_>, op: &MultiOp<'_>) -> Result<Txn, ErrorCode> {
     match op {
-        MultiOp::Create(request) => scene.create(CreateOp::Create, request),
-        MultiOp::Create2(request) => scene.create(CreateOp::Create2, request),
+        MultiOp::Create(request) => {
+            scene.create(by_flags(CreateOp::Create, request.flags), request)
+        }
+        MultiOp::Create2(request) => {
+            scene.create(by_flags(CreateOp::Create2, request.flags), request)
+        }
         MultiOp::CreateContainer(request) => scene.create(CreateOp::Container, request),
-        MultiOp::CreateTtl(request) => scene.create_ttl(request),
+        MultiOp::CreateTtl(request) => match by_flags(CreateOp::Create, request.flags) {
+            CreateOp::Ttl => scene.create_ttl(request),
+            op @ (CreateOp::Create | CreateOp::Create2 | CreateOp::Container) => {
+                scene.create(op, &without_ttl(request))
+            }
+        },
         MultiOp::Delete(request) => scene.delete(request),
         MultiOp::SetData(request) => scene.set_data(request),
         MultiOp::Check(request) => scene.check(request),
         MultiOp::GetData(_) | MultiOp::GetChildren(_) => Err(ErrorCode::MarshallingError),
     }
+}
+
+/// Inside a multi the flags of a container or of a time to live say what becomes of a node, and how
+/// the result is answered; `plain` is what other flags leave it at.
+// ZooKeeper: Op.Create.getOpcode
+const fn by_flags(plain: CreateOp, flags: i32) -> CreateOp {
+    match CreateMode::new(flags) {
+        Some(CreateMode::Container) => CreateOp::Container,
+        Some(CreateMode::PersistentTtl | CreateMode::PersistentSequentialTtl) => CreateOp::Ttl,
+        Some(
+            CreateMode::Persistent
+            | CreateMode::Ephemeral
+            | CreateMode::PersistentSequential
+            | CreateMode::EphemeralSequential,
+        )
+        | None => plain,
+    }
+}
+
+fn without_ttl<'a>(request: &CreateTtlRequest<'a>) -> CreateRequest<'a> {
+    let CreateTtlRequest { path, data, ref acl, flags, .. } = *request;
+    CreateRequest { path, data, acl: acl.clone(), flags }
 }
 
 /// An upper bound for one result in the answer.

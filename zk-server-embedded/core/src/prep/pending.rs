@@ -269,6 +269,11 @@ impl Pending {
         self.held.get(&session).copied().unwrap_or_default()
     }
 
+    /// How many sessions will own something.
+    pub fn holders(&self) -> usize {
+        self.held.len()
+    }
+
     /// What the tree will add up to.
     pub const fn digest(&self) -> u64 {
         self.digest

@@ -17,7 +17,7 @@ use zk_proto::{
 use super::{Empty, OK, Rig, at, create, text, watching};
 use crate::{
     config::PeerConfig,
-    tree::{StatPersisted, TreeConfig, TreeLoader},
+    tree::{Owner, StatPersisted, TreeConfig, TreeLoader},
 };
 
 #[test]
@@ -346,4 +346,33 @@ fn m29_the_last_sequence_number_is_written_as_ten_digits() {
     let client = rig.connect();
     let reply = rig.create(client, "/q/n-", b"", 2);
     assert_eq!((reply.error, text(&reply.body)), (OK, "/q/n-2147483647"));
+}
+
+#[test]
+fn inside_a_multi_the_flags_of_a_container_make_one() {
+    let mut rig = Rig::with(PeerConfig { extended_types: true, ..PeerConfig::default() });
+    let client = rig.connect();
+    let open = Acl::open();
+    let ttl = |path: &'static str, flags| CreateTtlRequest {
+        path: path.into(),
+        data: None,
+        acl: Some(open.iter().map(WireAcl::from).collect()),
+        flags,
+        ttl_ms: 5_000,
+    };
+    let ops = vec![
+        MultiOp::Create(create("/container", b"", &open, 4)),
+        MultiOp::CreateContainer(create("/container-too", b"", &open, 1)),
+        MultiOp::CreateTtl(ttl("/ttl", 5)),
+        MultiOp::CreateTtl(ttl("/plain", 0)),
+    ];
+    let reply = rig.call(client, OpCode::Multi, &MultiRequest { ops });
+    let response: MultiResponse<'_> = jute::decode(&reply.body).unwrap();
+    let with_stat: Vec<bool> =
+        response.results.iter().map(|result| matches!(result, MultiResult::Create2(..))).collect();
+    assert_eq!(with_stat, [true, true, true, false]);
+    let owner = |path| rig.peer.tree().node(path).unwrap().owner();
+    assert_eq!([owner("/container"), owner("/container-too")], [Owner::Container; 2]);
+    assert_eq!([owner("/ttl"), owner("/plain")], [Owner::Ttl(5_000), Owner::Persistent]);
+    rig.replay();
 }
