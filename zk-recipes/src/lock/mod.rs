@@ -1,0 +1,9 @@
+//! Locks.
+
+mod guard;
+mod mutex;
+
+pub use self::{
+    guard::MutexGuard,
+    mutex::{LockLayout, Mutex, MutexBuilder},
+};
