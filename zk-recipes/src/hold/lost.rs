@@ -19,8 +19,8 @@ use futures::{
 };
 use tokio_util::sync::CancellationToken;
 use zk_client::{
-    Changes, Client, EventKind, GetError, Instant, OperationError as _, SessionEnd, SessionState, StateCell,
-    Zxid,
+    Changes, Client, EventKind, GetError, Instant, OperationError as _, SessionEnd, SessionState,
+    StateCell, Zxid,
 };
 
 use crate::line::Pace;
@@ -194,7 +194,9 @@ impl Watch {
         }
         if let SessionState::Suspended { deadline, .. } = state {
             let margin = u64::try_from(self.margin.as_nanos()).unwrap_or(u64::MAX);
-            return Standing::Until(Instant::from_nanos(deadline.as_nanos().saturating_sub(margin)));
+            return Standing::Until(Instant::from_nanos(
+                deadline.as_nanos().saturating_sub(margin),
+            ));
         }
         if matches!(state, SessionState::MaybeExpired { .. }) {
             return Standing::Lost(Lost::DeadlinePassed);

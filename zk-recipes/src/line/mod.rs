@@ -21,7 +21,7 @@ mod tests;
 use std::{collections::BTreeSet, sync::Arc};
 
 use zk_client::{
-    Acl, ChildrenError, Client, CreateError, CreateMode, ErrorCode, GetError, Op, OperationError,
+    Acl, ChildrenError, Client, CreateError, Created, ErrorCode, GetError, Op, OperationError,
     Pauses, RequestError, Retry, SessionEnd, SessionId, StateCell, ZnodePath,
 };
 
@@ -203,17 +203,27 @@ impl Line {
         let mut place = Place::new(self, mark);
         let mut pauses = Pace::new();
         let mut parents_made = 0;
+        let mut is_parent_missing = false;
         loop {
+            // Sent right behind each other: a parent without children may vanish in between.
+            let parent = is_parent_missing.then(|| self.make_container(self.path()));
             place.ask();
             let listing = self.list();
+            let parent = match parent {
+                Some(parent) => parent.await.map(drop),
+                None => Ok(()),
+            };
             match place.arrive().await {
                 Ok(()) => return Ok((place, Some(listing))),
                 Err(CreateError::NoNode) if parents_made < PARENTS_MADE_MAX => {
                     parents_made += 1;
-                    if let Err(error) = self.make_parents().await {
+                    // Otherwise more than the parent is missing, or there are no containers here.
+                    let is_there = matches!(parent, Ok(()) | Err(CreateError::NodeExists));
+                    if !is_there && let Err(error) = self.make_parents().await {
                         bear_create(error, patience)?;
                         pauses.pause(self.client()).await;
                     }
+                    is_parent_missing = true;
                 }
                 Err(error) => {
                     bear_create(error, patience)?;
@@ -254,13 +264,21 @@ impl Line {
         Ok(())
     }
 
-    async fn make_parent(&self, path: &str) -> Result<zk_client::Created, CreateError> {
-        let acl = self.shared.acl.clone().unwrap_or_else(Acl::open);
-        let create = self.client().create(path, b"").acl(&acl);
-        match create.clone().mode(CreateMode::Container).await {
-            Err(CreateError::Unimplemented | CreateError::BadArguments) => create.await,
+    async fn make_parent(&self, path: &ZnodePath) -> Result<Created, CreateError> {
+        match self.make_container(path).await {
+            Err(CreateError::Unimplemented | CreateError::BadArguments) => {
+                self.client().create(path, b"").acl(&self.parent_acl()).await
+            }
             result => result,
         }
+    }
+
+    fn make_container(&self, path: &ZnodePath) -> Op<Created, CreateError> {
+        self.client().create(path, b"").container().acl(&self.parent_acl()).send()
+    }
+
+    fn parent_acl(&self) -> Vec<Acl> {
+        self.shared.acl.clone().unwrap_or_else(Acl::open)
     }
 
     /// Whether the node whose turn has come belongs to a session that is proven alive. When nobody

@@ -1,0 +1,124 @@
+//! How holders learn that they no longer hold.
+
+use std::time::Duration;
+
+use zk_client::{SessionEnd, SessionState};
+use zk_recipes::{Lost, Mutex, VerifyError, run_while_held};
+
+use crate::world::{World, in_time, session};
+
+const PATH: &str = "/locks/printer";
+
+#[tokio::test]
+async fn pitfall_1_a_deleted_node_is_a_lost_lock() {
+    let world = World::start().await;
+    let (zk, other) = (world.client().await, world.client().await);
+    let guard = Mutex::new(&zk, PATH).expect("a path").lock().await.expect("the lock");
+    let (lost, cancel) = (guard.lost(), guard.cancel_token());
+    assert!(guard.is_held());
+    guard.verify().await.expect("held");
+
+    other.delete(guard.path()).await.expect("deleted");
+    let reason = in_time("loss", lost.clone()).await;
+    assert!(matches!(reason, Lost::Deleted { .. }), "{reason:?}");
+    in_time("cancellation", cancel.cancelled()).await;
+    assert!(!guard.is_held());
+    assert_eq!(guard.verify().await, Err(VerifyError::Lost(reason)));
+    assert_eq!(lost.await, reason, "a clone tells the same");
+    guard.release().await.expect("what was lost can be released");
+}
+
+#[tokio::test]
+async fn a_node_deleted_before_anybody_asked_is_found_lost() {
+    let world = World::start().await;
+    let (zk, other) = (world.client().await, world.client().await);
+    let mutex = Mutex::new(&zk, PATH).expect("a path");
+
+    let guard = mutex.lock().await.expect("the lock");
+    other.delete(guard.path()).await.expect("deleted");
+    assert_eq!(in_time("loss", guard.lost()).await, Lost::Deleted { zxid: None });
+
+    let guard = mutex.lock().await.expect("the lock");
+    other.delete(guard.path()).await.expect("deleted");
+    let verified = guard.verify().await;
+    assert_eq!(verified, Err(VerifyError::Lost(Lost::Deleted { zxid: None })));
+    assert!(!guard.is_held(), "what verify found is known from then on");
+}
+
+#[tokio::test]
+async fn pitfall_1_an_expired_session_is_a_lost_lock() {
+    let world = World::start().await;
+    let zk = world.client().await;
+    let guard = Mutex::new(&zk, PATH).expect("a path").lock().await.expect("the lock");
+    let lost = guard.lost();
+    world.server.expire_session(session(&zk)).await.expect("a running server");
+    // Some other way of learning may be quicker than the session's own end.
+    let reason = in_time("loss", lost).await;
+    let is_expected = matches!(reason, Lost::Deleted { .. } | Lost::SessionOver(_));
+    assert!(is_expected, "{reason:?}");
+    assert!(!guard.is_held());
+    in_time("release", guard.release()).await.expect("gone with its session");
+}
+
+#[tokio::test]
+async fn a_closed_client_is_a_lost_lock() {
+    let world = World::start().await;
+    let zk = world.client().await;
+    let guard = Mutex::new(&zk, PATH).expect("a path").lock().await.expect("the lock");
+    let lost = guard.lost();
+    zk.close().await.expect("closed");
+    let reason = in_time("loss", lost).await;
+    let is_expected =
+        matches!(reason, Lost::SessionOver(SessionEnd::Closed) | Lost::Deleted { .. });
+    assert!(is_expected, "{reason:?}");
+    assert!(!guard.is_held());
+}
+
+#[tokio::test]
+async fn pitfall_7_without_contact_the_lock_is_lost_before_the_server_can_give_it_away() {
+    let world = World::start().await;
+    let zk = world.client_with_session(Duration::from_millis(1_500)).await;
+    let guard = Mutex::new(&zk, PATH).expect("a path").lock().await.expect("the lock");
+    let lost = guard.lost();
+    world.server.refuse_connections(true).await.expect("a running server");
+    world.server.drop_all_connections().await.expect("a running server");
+
+    assert_eq!(in_time("loss", lost).await, Lost::DeadlinePassed);
+    assert!(!guard.is_held());
+    let state = zk.state();
+    assert!(matches!(state, SessionState::Suspended { .. }), "earlier than {state:?}");
+    assert_eq!(world.line(PATH).await.len(), 1, "nobody else holds it yet");
+}
+
+#[tokio::test]
+async fn a_short_outage_loses_nothing() {
+    let world = World::start().await;
+    let zk = world.client().await;
+    let guard = Mutex::new(&zk, PATH).expect("a path").lock().await.expect("the lock");
+    let lost = guard.lost();
+    for _ in 0..3 {
+        world.server.drop_all_connections().await.expect("a running server");
+        guard.verify().await.or_else(is_unknown).expect("not lost");
+    }
+    let is_held = || async { guard.verify().await.or_else(is_unknown) };
+    in_time("answer", is_held()).await.expect("held");
+    assert!(guard.is_held());
+    drop(guard);
+    assert_eq!(lost.await, Lost::Released);
+}
+
+fn is_unknown(error: VerifyError) -> Result<(), VerifyError> {
+    if matches!(error, VerifyError::Lost(_)) { Err(error) } else { Ok(()) }
+}
+
+#[tokio::test]
+async fn work_stops_when_the_lock_is_lost() {
+    let world = World::start().await;
+    let (zk, other) = (world.client().await, world.client().await);
+    let guard = Mutex::new(&zk, PATH).expect("a path").lock().await.expect("the lock");
+    assert_eq!(run_while_held(&guard, async { 7 }).await, Ok(7));
+    let endless = run_while_held(&guard, std::future::pending::<()>());
+    let (result, deleted) = tokio::join!(endless, other.delete(guard.path()).send());
+    deleted.expect("deleted");
+    assert!(matches!(result, Err(Lost::Deleted { .. })), "{result:?}");
+}

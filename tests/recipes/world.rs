@@ -1,0 +1,82 @@
+//! A server, clients, and ways to wait for what they come to.
+
+use std::{sync::Arc, time::Duration};
+
+use zk_client::{Client, Runtime, SessionId};
+use zk_recipes::{Acquire, LockError, MutexGuard};
+use zk_server_embedded::testing::{Snapshot, TestServer};
+
+/// How long anything may take before the test counts as failed.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Long enough that no session ends by itself.
+const SESSION: Duration = Duration::from_secs(20);
+
+pub(crate) struct World {
+    pub(crate) server: TestServer,
+}
+
+impl World {
+    pub(crate) async fn start() -> Self {
+        Self { server: TestServer::start().await.expect("a server") }
+    }
+
+    pub(crate) async fn client(&self) -> Client {
+        self.client_with_session(SESSION).await
+    }
+
+    pub(crate) async fn client_with_session(&self, timeout: Duration) -> Client {
+        let builder = Client::builder(self.server.connect_string()).session_timeout(timeout);
+        builder.connect().await.expect("a session")
+    }
+
+    pub(crate) async fn client_on(&self, runtime: Arc<dyn Runtime>) -> Client {
+        let builder = Client::builder(self.server.connect_string()).session_timeout(SESSION);
+        builder.runtime(runtime).connect().await.expect("a session")
+    }
+
+    pub(crate) async fn look(&self) -> Snapshot {
+        self.server.snapshot().await.expect("a running server")
+    }
+
+    /// The names under a path, in the order of their numbers.
+    pub(crate) async fn line(&self, path: &str) -> Vec<String> {
+        let look = self.look().await;
+        let mut names: Vec<_> = look.children(path).into_iter().map(ToOwned::to_owned).collect();
+        names.sort_by_key(|name| name[name.len().saturating_sub(10)..].to_owned());
+        names
+    }
+
+    /// Waits until the server's state is as wanted.
+    pub(crate) async fn until(&self, what: &str, is_so: impl Fn(&Snapshot) -> bool) {
+        in_time(what, async { while !is_so(&self.look().await) {} }).await;
+    }
+
+    /// Waits until so many stand under a path.
+    pub(crate) async fn until_line(&self, path: &str, length: usize) {
+        self.until("a line of that length", |look| look.children(path).len() == length).await;
+    }
+
+    /// Starts to wait for a lock and comes back once the one before is watched.
+    pub(crate) async fn stand_behind(
+        &self,
+        path: &str,
+        acquire: Acquire<MutexGuard, LockError>,
+    ) -> tokio::task::JoinHandle<Result<MutexGuard, LockError>> {
+        let watchers = self.look().await.watchers(path).len();
+        let waiting = tokio::spawn(acquire);
+        self.until("a watch", |look| look.watchers(path).len() > watchers).await;
+        waiting
+    }
+}
+
+/// The session of a client.
+pub(crate) fn session(client: &Client) -> SessionId {
+    client.epoch().expect("a session").session
+}
+
+/// Waits, but not for ever.
+pub(crate) async fn in_time<T>(what: &str, future: impl Future<Output = T>) -> T {
+    let result = tokio::time::timeout(PATIENCE, future).await;
+    result.unwrap_or_else(|_| panic!("no {what} in {PATIENCE:?}"))
+}
