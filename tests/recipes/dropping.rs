@@ -45,8 +45,9 @@ async fn poll_at_most<T>(polls: usize, future: impl Future<Output = T>) -> Optio
     .await
 }
 
-/// Waits until exactly so many nodes are under the path, seen by the session that dropped something:
-/// its requests are answered in order, so that nothing it asked for before can come later.
+/// Waits until exactly so many nodes are under the path, seen by the session that dropped
+/// something: its requests are answered in order, so that nothing it asked for before can come
+/// later.
 async fn until_left(zk: &Client, path: &str, count: usize) {
     let gone = async {
         loop {

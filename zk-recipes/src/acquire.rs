@@ -38,16 +38,16 @@ impl<T, E> Acquire<T, E> {
         Self { wait: Some(Box::pin(wait)), timer: None, position, runtime }
     }
 
-    /// Gives up after `timeout` from now: one limit for everything, however many others go first and
-    /// however often the connection breaks.
+    /// Gives up after `timeout` from now: one limit for everything, however many others go first
+    /// and however often the connection breaks.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timer = Some(self.runtime.sleep_until(self.runtime.now() + timeout));
         self
     }
 
-    /// How many stand before us, now and then each time we have looked: 0 when it is our turn, `None`
-    /// before we stand in line. One that waits looks when the one right before has gone, so that the
-    /// number is an upper bound in between.
+    /// How many stand before us, now and then each time we have looked: 0 when it is our turn,
+    /// `None` before we stand in line. One that waits looks when the one right before has gone, so
+    /// that the number is an upper bound in between.
     pub fn position(&self) -> Changes<Option<usize>> {
         self.position.changes()
     }

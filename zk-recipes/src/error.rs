@@ -14,8 +14,8 @@ macro_rules! acquire_errors {
     ($($(#[$meta:meta])* $name:ident;)*) => {$(
         $(#[$meta])*
         ///
-        /// Whatever the reason, nothing is held and no node stays: one that may have come into being
-        /// is removed in the background.
+        /// Whatever the reason, nothing is held and no node stays: one that may have come into
+        /// being is removed in the background.
         #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
         #[non_exhaustive]
         pub enum $name {
@@ -45,8 +45,9 @@ macro_rules! acquire_errors {
         }
 
         impl $name {
-            /// Always [`Outcome::Rejected`]: it certainly did not happen. There is no unknown outcome
-            /// here, because every node has a name of its own that tells whether it came into being.
+            /// Always [`Outcome::Rejected`]: it certainly did not happen. There is no unknown
+            /// outcome here, because every node has a name of its own that tells whether it came
+            /// into being.
             pub const fn outcome(&self) -> Outcome {
                 Outcome::Rejected
             }

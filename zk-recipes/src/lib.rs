@@ -17,15 +17,15 @@
 //!
 //! # Only a fencing token protects a resource
 //!
-//! **A lock without a fencing token is advisory.** No lock service can stop a process that is paused,
-//! swapped out or cut off, sleeps through the end of its session, and goes on where it was, while
-//! somebody else holds the lock already. [`Hold::lost`] fires as early as this client can know, and
-//! that may be too late.
+//! **A lock without a fencing token is advisory.** No lock service can stop a process that is
+//! paused, swapped out or cut off, sleeps through the end of its session, and goes on where it was,
+//! while somebody else holds the lock already. [`Hold::lost`] fires as early as this client can
+//! know, and that may be too late.
 //!
-//! What protects is the [`FencingToken`]: it is larger for every next holder. Send it along with every
-//! request to what the lock guards, and let that refuse tokens smaller than the largest it has seen.
-//! Where the guarded thing lives in `ZooKeeper` itself, [`Hold::txn`] does the same: the ensemble
-//! refuses the transaction of who does not hold any more.
+//! What protects is the [`FencingToken`]: it is larger for every next holder. Send it along with
+//! every request to what the lock guards, and let that refuse tokens smaller than the largest it
+//! has seen. Where the guarded thing lives in `ZooKeeper` itself, [`Hold::txn`] does the same: the
+//! ensemble refuses the transaction of who does not hold any more.
 //!
 //! # What each recipe promises
 //!
@@ -35,11 +35,12 @@
 //! | [`LeaderLatch`] | one leader at a time, first come first served | as Curator's `LeaderLatch` |
 //!
 //! And all of them:
-//! - **No node is left behind.** Whatever future or guard is dropped, whenever: a task of the client's
-//!   runtime deletes its node, again and again until it is proven gone or the session, which takes it
-//!   along, is over. A create whose answer was lost is looked for by its unique name.
-//! - **Nothing is granted on belief.** A turn is ours on a node that this very session owns, while the
-//!   session is proven alive.
+//! - **No node is left behind.** Whatever future or guard is dropped, whenever: a task of the
+//!   client's runtime deletes its node, again and again until it is proven gone or the session,
+//!   which takes it along, is over. A create whose answer was lost is looked for by its unique
+//!   name.
+//! - **Nothing is granted on belief.** A turn is ours on a node that this very session owns, while
+//!   the session is proven alive.
 //! - **One wakes one.** Whoever waits watches the one right before, so that a release wakes nobody
 //!   else.
 //! - **The holder is told**: [`Hold::lost`], [`Hold::cancel_token`], [`run_while_held`].
@@ -47,16 +48,16 @@
 //!
 //! # What none promises
 //!
-//! That a holder *knows* what it holds; see above. And nothing about children that somebody else puts
-//! under a recipe's path: they do not take part, are warned of by a `tracing` event
+//! That a holder *knows* what it holds; see above. And nothing about children that somebody else
+//! puts under a recipe's path: they do not take part, are warned of by a `tracing` event
 //! (`ForeignContender`), and are marked in [`Mutex::contenders`].
 //!
 //! # Sharing locks with other languages
 //!
-//! Contenders see each other by their nodes' names. [`LockLayout::Curator`] contends with Curator and
-//! go-zookeeper as they are; [`LockLayout::Kazoo`] with kazoo as it is. One path must not mix the two
-//! layouts: each side would take the lock for free. A kazoo program joins Curator's layout by two
-//! lines:
+//! Contenders see each other by their nodes' names. [`LockLayout::Curator`] contends with Curator
+//! and go-zookeeper as they are; [`LockLayout::Kazoo`] with kazoo as it is. One path must not mix
+//! the two layouts: each side would take the lock for free. A kazoo program joins Curator's layout
+//! by two lines:
 //!
 //! ```python
 //! class CuratorLock(kazoo.recipe.lock.Lock):

@@ -16,8 +16,9 @@ use crate::{
 
 /// An election that one participant at a time wins, in the order in which they came.
 ///
-/// It shares its nodes with Curator's `LeaderLatch`. A leader that loses its connection, its session
-/// or its node is told by [`Hold::lost`] and stands in line again by another [`LeaderLatch::lead`].
+/// It shares its nodes with Curator's `LeaderLatch`. A leader that loses its connection, its
+/// session or its node is told by [`Hold::lost`] and stands in line again by another
+/// [`LeaderLatch::lead`].
 ///
 /// # What it promises
 /// The same as [`crate::Mutex`], and just as little: a leader that was paused may believe that it
@@ -121,12 +122,14 @@ impl LeaderLatch {
 
     /// Who leads, now and then each time that changes, without standing for election. A stream.
     ///
-    /// It watches the leader's node only, so that a crowd of candidates does not wake the observers.
+    /// It watches the leader's node only, so that a crowd of candidates does not wake the
+    /// observers.
     pub fn observe(&self) -> Leaders {
         Leaders::new(&self.line)
     }
 
-    /// Who takes part, the leader first. Children that do not belong to any participant are left out.
+    /// Who takes part, the leader first. Children that do not belong to any participant are left
+    /// out.
     ///
     /// # Errors
     /// [`InspectError`] when the server does not let us look.

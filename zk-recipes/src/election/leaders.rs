@@ -31,8 +31,8 @@ pub struct Leader {
     pub session: SessionId,
 }
 
-/// Who leads, and who then; see [`crate::LeaderLatch::observe`]. A stream of leaders, and `None` while
-/// there is none. It skips those who led too shortly to be seen, and ends with the session.
+/// Who leads, and who then; see [`crate::LeaderLatch::observe`]. A stream of leaders, and `None`
+/// while there is none. It skips those who led too shortly to be seen, and ends with the session.
 ///
 /// While nobody can be asked it says nothing: the last leader may not be one any more.
 #[must_use = "a stream tells nothing unless it is read"]
@@ -107,8 +107,8 @@ impl Observer {
         }
     }
 
-    /// Reads who leads, and watches for the end of that. `None` when it changed meanwhile. Fails with
-    /// whether the session is over.
+    /// Reads who leads, and watches for the end of that. `None` when it changed meanwhile. Fails
+    /// with whether the session is over.
     async fn look(&self) -> Result<Option<(Option<Leader>, OneshotWatcher)>, bool> {
         let queue = match self.line.queue().await {
             Ok(queue) => queue,

@@ -47,8 +47,8 @@ pub enum Lost {
     Released,
 }
 
-/// Resolves when something is no longer held; see [`crate::Hold::lost`]. Clones resolve together, and
-/// outlive the guard.
+/// Resolves when something is no longer held; see [`crate::Hold::lost`]. Clones resolve together,
+/// and outlive the guard.
 #[must_use = "a signal tells nothing unless it is awaited"]
 pub struct LostSignal {
     cell: StateCell<Option<Lost>>,

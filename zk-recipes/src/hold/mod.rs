@@ -19,17 +19,19 @@ use crate::{
 /// common. They dereference to it.
 ///
 /// # What it promises, and what it cannot
-/// At most one hold exists under a path *as the ensemble sees it*. The holder's own view lags behind:
-/// a process that is paused, swapped out or cut off wakes up believing what was true before.
+/// At most one hold exists under a path *as the ensemble sees it*. The holder's own view lags
+/// behind: a process that is paused, swapped out or cut off wakes up believing what was true
+/// before.
 /// [`Hold::lost`] tells as early as the client can know, which helps; only [`Hold::token`], checked
 /// by the resource, and [`Hold::txn`], checked by the ensemble, protect.
 ///
 /// # Dropping
-/// A guard that is dropped gives up what it held without blocking: the deletion is asked for at once
-/// and repeated by a task of the client's runtime until the node is proven gone or the session is
-/// over. That includes a panic. `std::mem::forget` holds until the session ends.
+/// A guard that is dropped gives up what it held without blocking: the deletion is asked for at
+/// once and repeated by a task of the client's runtime until the node is proven gone or the session
+/// is over. That includes a panic. `std::mem::forget` holds until the session ends.
 ///
-/// A guard is not `Clone`, so that none can give up what another still relies on; share it by `Arc`.
+/// A guard is not `Clone`, so that none can give up what another still relies on; share it by
+/// `Arc`.
 pub struct Hold {
     place: Place,
     loss: Loss,
@@ -42,8 +44,8 @@ impl Hold {
         Self { place, loss: Loss::new(), margin }
     }
 
-    /// The fencing token: larger than that of everybody who held this before. Hand it to the resource
-    /// that the hold is meant to protect.
+    /// The fencing token: larger than that of everybody who held this before. Hand it to the
+    /// resource that the hold is meant to protect.
     pub fn token(&self) -> FencingToken {
         FencingToken::new(self.place.czxid())
     }
@@ -108,14 +110,15 @@ impl Hold {
         self.loss.signal()
     }
 
-    /// A token that is cancelled when [`Hold::lost`] resolves. Hand it to the work that is done under
-    /// this hold.
+    /// A token that is cancelled when [`Hold::lost`] resolves. Hand it to the work that is done
+    /// under this hold.
     pub fn cancel_token(&self) -> CancellationToken {
         self.watch();
         self.loss.cancel_token()
     }
 
-    /// A transaction that fails as a whole once this is no longer held, whatever the holder believes.
+    /// A transaction that fails as a whole once this is no longer held, whatever the holder
+    /// believes.
     ///
     /// Its first operation, which makes the first result, checks that the node is there. When it is
     /// gone, the transaction fails with [`zk_client::MultiError::Failed`] of index 0.

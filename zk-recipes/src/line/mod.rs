@@ -73,7 +73,8 @@ pub(crate) enum Failure {
     Settle(ReleaseError),
 }
 
-/// The position of somebody who waits: 0 for the one whose turn it is, `None` before there is a node.
+/// The position of somebody who waits: 0 for the one whose turn it is, `None` before there is a
+/// node.
 pub(crate) type Position = StateCell<Option<usize>>;
 
 type Listing = Op<zk_client::Children, ChildrenError>;
@@ -90,8 +91,8 @@ impl Line {
         Self { shared: Arc::new(Shared { client, path, naming, rule, data, acl }) }
     }
 
-    /// Gets in line as the contender that the naming's `mark` says, and waits. `None` when it is not
-    /// our turn and there is no patience; the place is left then.
+    /// Gets in line as the contender that the naming's `mark` says, and waits. `None` when it is
+    /// not our turn and there is no patience; the place is left then.
     pub(crate) async fn enter(
         &self,
         mark: usize,

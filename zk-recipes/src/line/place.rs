@@ -5,8 +5,9 @@
 //!     └─────► Unknown ──────┴────────────┘      (the answer was lost: look for the name)
 //! ```
 //!
-//! A place that is dropped anywhere on this way goes the rest of it by itself: a task of the client's
-//! runtime tries until the node is proven gone or the session, which takes it along, is over.
+//! A place that is dropped anywhere on this way goes the rest of it by itself: a task of the
+//! client's runtime tries until the node is proven gone or the session, which takes it along, is
+//! over.
 
 use zk_client::{
     ChildrenError, CreateError, CreateMode, Created, DeleteError, Op, OperationError as _, Outcome,

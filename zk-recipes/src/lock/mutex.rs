@@ -22,9 +22,9 @@ use crate::{
 /// Clones and other locks on the same path contend like everybody else.
 ///
 /// # What it promises
-/// At each moment of the ensemble's history at most one holder, each with a larger token than the one
-/// before, and no node left behind, whatever is dropped when. What it cannot promise is that a holder
-/// *knows* in time that it no longer holds: see [`Hold`].
+/// At each moment of the ensemble's history at most one holder, each with a larger token than the
+/// one before, and no node left behind, whatever is dropped when. What it cannot promise is that a
+/// holder *knows* in time that it no longer holds: see [`Hold`].
 ///
 /// # Examples
 /// ```no_run
@@ -88,8 +88,8 @@ impl Mutex {
         }
     }
 
-    /// Waits for the lock as long as the session lives, connected or not. See [`Acquire`] for a limit
-    /// and for one's position in line.
+    /// Waits for the lock as long as the session lives, connected or not. See [`Acquire`] for a
+    /// limit and for one's position in line.
     ///
     /// # Errors
     /// [`LockError`]; nothing is held then and no node stays.
@@ -121,8 +121,8 @@ impl Mutex {
         Ok(place.map(|place| MutexGuard::new(Hold::new(place, self.margin))))
     }
 
-    /// Who holds the lock, who waits for it, and what else is found under its path. The first that is
-    /// not foreign holds it.
+    /// Who holds the lock, who waits for it, and what else is found under its path. The first that
+    /// is not foreign holds it.
     ///
     /// # Errors
     /// [`InspectError`] when the server does not let us look.
@@ -143,8 +143,8 @@ impl MutexBuilder {
         self
     }
 
-    /// What others see of us in [`Mutex::contenders`]; this machine's address as text unless set, as
-    /// in Curator.
+    /// What others see of us in [`Mutex::contenders`]; this machine's address as text unless set,
+    /// as in Curator.
     pub fn data(mut self, data: impl Into<Vec<u8>>) -> Self {
         self.data = Some(data.into());
         self
@@ -159,8 +159,8 @@ impl MutexBuilder {
     }
 
     /// How long before the session may be over a holder without contact to the servers is told that
-    /// the lock is lost; a third of the session timeout unless set. This is the time that is left to
-    /// stop what is being done. The larger it is, the shorter an outage that locks survive.
+    /// the lock is lost; a third of the session timeout unless set. This is the time that is left
+    /// to stop what is being done. The larger it is, the shorter an outage that locks survive.
     pub const fn margin(mut self, margin: Duration) -> Self {
         self.margin = Some(margin);
         self

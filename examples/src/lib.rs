@@ -1,1 +1,0 @@
-//! Nothing here: the targets of this package are named in its manifest.
