@@ -89,7 +89,8 @@ impl Stats {
         bytes: usize,
     ) {
         let latency_ms = now.as_millis().saturating_sub(since.as_millis());
-        let bytes = bytes as u64;
+        // ZooKeeper: the length in front of a frame is not counted.
+        let bytes = (bytes as u64).saturating_sub(4);
         connection.sent += 1;
         connection.last_response = now;
         connection.last_latency_ms = latency_ms;

@@ -144,6 +144,7 @@ impl Peer {
         if let Some(connection) = self.connections.get_mut(&conn) {
             connection.out.raw(text.as_bytes());
         }
+        self.stats.packets_sent += 1;
         self.announce(conn);
         self.close(conn, CloseReason::Answered);
     }
