@@ -40,6 +40,11 @@ pub const EPHEMERALS_PER_SESSION_MAX: usize = 100_000;
 // storage::store: BATCH_BYTES_MAX, BATCH_BYTES
 pub const TXN_BYTES_MAX: usize = 12 * 1024 * 1024 - 64;
 
+/// Sessions that are ended in one turn: when very many run out of time together, everybody else is
+/// served in between.
+// reliability.md F41
+pub const EXPIRED_PER_TURN_MAX: usize = 1_000;
+
 /// Operations in one multi.
 // reliability.md M17
 pub const MULTI_OPS_MAX: usize = 100_000;

@@ -8,7 +8,7 @@ use alloc::{collections::BTreeMap, vec::Vec};
 
 use zk_proto::{ConnId, Instant, ServerId, SessionId, WallMillis};
 
-use crate::lookup::LookupMap;
+use crate::{limits::EXPIRED_PER_TURN_MAX, lookup::LookupMap};
 
 /// One session.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -121,6 +121,8 @@ impl Tracker {
 
     /// Takes out the sessions whose time is up at `now`; `heard` knows when a connection was last
     /// heard from. A session that is ending already is not named.
+    ///
+    /// Takes a bounded number at once; the deadline of the rest stays in the past.
     pub fn expire(
         &mut self,
         now: Instant,
@@ -130,8 +132,13 @@ impl Tracker {
         while let Some(entry) = self.buckets.first_entry()
             && entry.key().saturating_mul(self.tick_ms) <= now.as_millis()
         {
-            let (due, ids) = entry.remove_entry();
-            for id in ids {
+            let (due, mut ids) = entry.remove_entry();
+            while let Some(id) = ids.pop() {
+                if expired.len() == EXPIRED_PER_TURN_MAX {
+                    ids.push(id);
+                    self.buckets.insert(due, ids);
+                    return expired;
+                }
                 let Some(session) = self.sessions.get(&id) else { continue };
                 if session.is_closing || session.bucket != due {
                     continue;
@@ -275,5 +282,22 @@ mod tests {
         tracker.detach(id, CONN, at(3_000));
         assert_eq!(tracker.expire(at(6_000), |_| at(0)), vec![]);
         assert_eq!(tracker.expire(at(8_000), |_| at(0)), vec![id]);
+    }
+
+    #[test]
+    fn f41_a_mass_expiry_takes_several_turns() {
+        let mut tracker = tracker();
+        let all = EXPIRED_PER_TURN_MAX + 10;
+        for _ in 0..all {
+            tracker.open(4_000, CONN, at(0));
+        }
+        for expected in [EXPIRED_PER_TURN_MAX, 10, 0] {
+            let expired = tracker.expire(at(60_000), |_| at(0));
+            assert_eq!(expired.len(), expected);
+            for id in expired {
+                tracker.close(id);
+            }
+        }
+        assert_eq!(tracker.next_deadline(), None);
     }
 }
