@@ -14,8 +14,11 @@
 //! configuration and members whose data is in doubt vote for nobody and join whom the others
 //! follow.
 
+mod doors;
+
+pub use doors::{Decision, ElectionConfig, Input, Output, Reach, Standing};
+
 use alloc::{
-    boxed::Box,
     collections::{BTreeMap, VecDeque},
     string::{String, ToString},
     vec::Vec,
@@ -37,134 +40,6 @@ use crate::{
     limits::{ELECTION_ANSWER_MS_MIN, ELECTION_ANSWERS_KEPT_MAX, ELECTION_ROUNDS_AHEAD_MAX},
     quorum::Electorate,
 };
-
-/// The settings of an [`Election`].
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct ElectionConfig {
-    /// Who we are.
-    pub me: ServerId,
-    /// Whether a newer configuration seen in a vote is taken over (`reconfigEnabled`).
-    pub adopts_configs: bool,
-    /// How long to wait for better votes once a quorum agrees but not everybody in reach, in
-    /// milliseconds.
-    pub finalize_ms: u64,
-    /// The first pause before votes are sent again, in milliseconds
-    /// (`fastleader.minNotificationInterval`).
-    pub resend_ms_min: u64,
-    /// The longest such pause; it doubles each time (`fastleader.maxNotificationInterval`).
-    pub resend_ms_max: u64,
-}
-
-impl ElectionConfig {
-    /// As Java members do, but votes are repeated every two seconds at least: a lost one must not
-    /// cost a minute.
-    pub const fn new(me: ServerId) -> Self {
-        let (finalize_ms, resend_ms_min, resend_ms_max) = (200, 200, 2_000);
-        Self { me, adopts_configs: false, finalize_ms, resend_ms_min, resend_ms_max }
-    }
-}
-
-/// What our own data is worth in an election.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Standing {
-    /// Whole: both numbers are what stable storage says after the whole log was read.
-    Whole {
-        /// The epoch followed last.
-        epoch: Epoch,
-        /// The last transaction in the log.
-        zxid: Zxid,
-    },
-    /// Damaged or gone: we vote for nobody, and nobody's word makes us lead.
-    // reliability.md rule 8, I18
-    Doubtful,
-}
-
-/// Whether a peer could still surprise us with a better vote.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub enum Reach {
-    /// Not known yet.
-    #[default]
-    Unknown,
-    /// A link is up.
-    Up,
-    /// The link broke, or the last attempt to make one failed.
-    Down,
-}
-
-/// One thing that happened.
-#[derive(Debug)]
-pub enum Input<'a> {
-    /// Look for a leader: at the start, and whenever the leader is lost.
-    Look {
-        /// What our data is worth.
-        standing: Standing,
-    },
-    /// A notification came in.
-    Ballot {
-        /// Whose link it came on.
-        from: ServerId,
-        /// What it says.
-        notification: Notification<'a>,
-    },
-    /// A link came up or went down.
-    Reach {
-        /// To whom.
-        peer: ServerId,
-        /// How it stands.
-        reach: Reach,
-    },
-    /// The configuration changed by way of the log.
-    Reconfigured {
-        /// The members from here on.
-        electorate: Box<Electorate>,
-    },
-    /// The leader we settled on, maybe ourselves, has begun this epoch.
-    // ZooKeeper: QuorumPeer.updateElectionVote
-    Established {
-        /// The epoch.
-        epoch: Epoch,
-    },
-    /// A reconfiguration appointed a leader without an election.
-    Appointed {
-        /// Who leads from here on.
-        leader: ServerId,
-        /// The reconfiguration's zxid.
-        zxid: Zxid,
-    },
-    /// The moment named by [`Election::next_timeout`] has come.
-    Timeout,
-}
-
-/// One thing to do.
-#[derive(Debug, Eq, PartialEq)]
-pub enum Output {
-    /// Send a notification's bytes, without a length in front.
-    Send {
-        /// To whom; never ourselves.
-        to: ServerId,
-        /// The notification.
-        bytes: Vec<u8>,
-    },
-    /// The election is over.
-    Decided(Decision),
-    /// A newer configuration was learned from a member and is in force here already; it must be
-    /// kept on disk, and links follow it.
-    Adopted(EnsembleConfig),
-    /// A voter looks for a leader while we have one; one who waits for its quorum may give up.
-    // ZooKeeper: Leader.reportLookingSid
-    PeerLooks(ServerId),
-}
-
-/// How an election ended.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Decision {
-    /// What we are to do: follow, lead or observe.
-    pub state: MemberState,
-    /// Whom the votes were for.
-    pub candidate: Candidate,
-    /// The election it was.
-    pub round: Round,
-}
 
 /// The machine.
 #[derive(Debug)]
@@ -334,7 +209,7 @@ impl Election {
     fn hear(&mut self, now: Instant, from: ServerId, vote: Vote) {
         match vote.state {
             MemberState::Looking => self.hear_looking(now, from, vote),
-            MemberState::Following | MemberState::Leading => self.hear_settled(from, vote),
+            MemberState::Following | MemberState::Leading => self.hear_settled(now, from, vote),
             MemberState::Observing => {}
         }
     }
@@ -356,20 +231,33 @@ impl Election {
             search.decide_at = None;
         }
         let rival = if is_later { search.own } else { search.proposal };
-        let is_better = vote.candidate.is_better_than(&rival, &self.electorate);
+        // A candidate that only others can reach would be elected by those who cannot follow it,
+        // again and again. It is taken up once it, or a link to it, speaks for itself.
+        let is_out_of_reach = vote.candidate.leader != from
+            && self.reach.get(&vote.candidate.leader) == Some(&Reach::Down);
+        let is_better = !is_out_of_reach && vote.candidate.is_better_than(&rival, &self.electorate);
         if is_better || is_later {
             search.proposal = if is_better { vote.candidate } else { rival };
             search.decide_at = None;
             self.announce();
         }
-        if let Phase::Looking(search) = &mut self.phase {
-            search.tally.record(from, vote);
+        let ours = match &mut self.phase {
+            Phase::Looking(search) => {
+                search.tally.record(from, vote);
+                search.proposal
+            }
+            Phase::Idle | Phase::Settled(_) => return,
+        };
+        // Whoever begins to look after our vote came to him has not counted it, and would wait
+        // until it is repeated.
+        if self.votes() && ours.is_better_than(&vote.candidate, &self.electorate) {
+            self.answer(now, from, self.own_word(false));
         }
         self.weigh(now);
     }
 
     /// Joins a leader that a quorum follows, at once: nobody waits for better votes then.
-    fn hear_settled(&mut self, from: ServerId, vote: Vote) {
+    fn hear_settled(&mut self, now: Instant, from: ServerId, vote: Vote) {
         let me = (self.config.me, self.clock);
         let Phase::Looking(search) = &mut self.phase else { return };
         let is_doubtful_leader =
@@ -389,6 +277,8 @@ impl Election {
                 self.clock = self.clock.max(vote.round);
             }
             self.settle(vote.candidate, vote.round);
+        } else {
+            self.weigh(now);
         }
     }
 

@@ -27,10 +27,7 @@ impl Tally {
 
     /// Notes a vote of this round.
     pub(super) fn record(&mut self, from: ServerId, vote: Vote) {
-        // The epoch of a leader changes when he takes office, but within one round he is chosen
-        // once: votes of the round are compared without it.
-        // ZooKeeper: FastLeaderElection.receivedFollowingNotification, a vote without version
-        self.round.insert(from, Vote { is_vague: true, ..vote });
+        self.round.insert(from, vote);
     }
 
     /// Notes the vote of somebody who follows or leads.
@@ -48,10 +45,12 @@ impl Tally {
         is_quorum(&self.round, vote, electorate)
     }
 
-    /// Whether a quorum of this round supports `vote`, which somebody settled for, and the leader
-    /// says so too.
+    /// Whether a quorum of this round is for the leader of `vote`, which somebody settled for, and
+    /// the leader says so too.
     pub(super) fn confirms(&self, vote: &Vote, me: (ServerId, Round), all: &Electorate) -> bool {
-        is_quorum(&self.round, vote, all) && leads(&self.round, vote, me)
+        let is_for_it = |given: &Vote| is_for_same_leader(given, vote);
+        all.is_met_by(|id| self.round.get(&id).is_some_and(is_for_it))
+            && leads(&self.round, vote, me)
     }
 
     /// The same among those who have settled, whatever their rounds.
@@ -64,10 +63,21 @@ impl Tally {
         is_quorum(&self.settled, vote, all) && leads(&self.settled, vote, me)
     }
 
-    /// Whether `id` has said in this round what `vote` says.
+    /// Whether `id` has said in this round what `vote` says, or has settled on the same leader.
     pub(super) fn has_agreed(&self, id: ServerId, vote: &Vote) -> bool {
-        self.round.get(&id).is_some_and(|given| given.agrees_with(vote))
+        self.round.get(&id).is_some_and(|given| {
+            let is_settled = given.state != MemberState::Looking;
+            given.agrees_with(vote) || (is_settled && is_for_same_leader(given, vote))
+        })
     }
+}
+
+/// Whether two votes of one round are for the same leader. His epoch changes when he takes office,
+/// but he is chosen once in a round, so it says nothing.
+// ZooKeeper: FastLeaderElection.receivedFollowingNotification, which records votes without a
+// version
+fn is_for_same_leader(one: &Vote, other: &Vote) -> bool {
+    one.candidate.leader == other.candidate.leader
 }
 
 fn is_quorum(votes: &BTreeMap<ServerId, Vote>, vote: &Vote, electorate: &Electorate) -> bool {

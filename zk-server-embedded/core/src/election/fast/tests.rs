@@ -1,4 +1,4 @@
-use alloc::{format, vec};
+use alloc::{boxed::Box, format, vec};
 
 use zk_proto::jute::decode;
 
@@ -159,8 +159,24 @@ fn epoch_goes_before_zxid_and_zxid_before_id() {
     ] {
         let mut member = Member::looking(2, voters(3, ""), whole(1, 10));
         let outputs = member.hear(1, Vote::looking(theirs, Round::new(1)));
-        assert_eq!(sent(&outputs).is_empty(), !is_better, "{theirs:?}");
+        assert_eq!(sent(&outputs).len() == 2, is_better, "{theirs:?} is told to everybody");
     }
+}
+
+#[test]
+fn a_candidate_out_of_our_reach_is_not_proposed_on_the_word_of_others() {
+    let mut member = Member::looking(2, voters(5, ""), whole(1, 10));
+    member.reach(5, Reach::Down);
+    assert_eq!(sent(&member.hear(1, looks(5, 1))), []);
+    assert_eq!(sent(&member.hear(5, looks(5, 1))).len(), 4, "it speaks for itself");
+}
+
+#[test]
+fn a_peer_with_a_worse_vote_is_told_ours_once() {
+    let mut member = Member::looking(2, voters(3, ""), whole(1, 10));
+    assert_eq!(sent(&member.hear(1, looks(1, 1))), [(1, looks(2, 1))]);
+    assert_eq!(sent(&member.hear(1, looks(1, 1))), [], "not twice in a row");
+    assert_eq!(sent(&member.hear(1, looks(2, 1))), [], "nor when it agrees");
 }
 
 #[test]
@@ -345,7 +361,7 @@ fn a_vote_of_a_member_without_data_is_not_counted() {
 fn a_member_that_weighs_nothing_is_elected_by_nobody() {
     let config = voters(3, "group.1=1:2:3\nweight.3=0");
     let mut member = Member::looking(1, config.clone(), whole(1, 10));
-    assert_eq!(member.hear(3, looks(3, 1)), []);
+    assert_eq!(sent(&member.hear(3, looks(3, 1))), [(3, looks(1, 1))]);
     let mut weightless = Member::looking(3, config, whole(1, 10));
     assert_eq!(sent(&weightless.hear(1, looks(1, 1))).len(), 2, "it gives way to those who do");
 }
