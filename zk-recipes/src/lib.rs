@@ -29,10 +29,10 @@
 //!
 //! # What each recipe promises
 //!
-//! | recipe | promises | lays out |
+//! | recipe | promises | shares its nodes with Curator's |
 //! |---|---|---|
-//! | [`Mutex`] | one holder at a time, first come first served | as Curator's `InterProcessMutex`, or as kazoo's `Lock` |
-//! | [`LeaderLatch`] | one leader at a time, first come first served | as Curator's `LeaderLatch` |
+//! | [`Mutex`] | one holder at a time, first come first served | `InterProcessMutex`, or kazoo's `Lock` |
+//! | [`LeaderLatch`] | one leader at a time, first come first served | `LeaderLatch` |
 //!
 //! And all of them:
 //! - **No node is left behind.** Whatever future or guard is dropped, whenever: a task of the

@@ -347,7 +347,7 @@ impl Line {
             if reported.insert(name.clone()) {
                 tracing::warn!(
                     event = "ForeignContender", path = %self.shared.path, child = %name,
-                    "a child that does not contend by this layout; its owner and we may both go ahead"
+                    "a child that does not contend by this layout; its owner may go ahead with us"
                 );
             }
         }
