@@ -30,8 +30,8 @@ async fn a_chroot_is_put_before_every_path(world: World) {
     assert_eq!(zk.ephemerals("/").await, Ok(vec!["/s-0000000001".to_owned()]));
     let multi = zk.multi().create("/b", b"", CreateMode::Persistent).delete("/b", Version::ANY);
     let results = multi.commit().await.expect("all of it is right");
-    let MultiResult::Created(created) = &results[0] else { panic!("{results:?}") };
-    assert_eq!(created.path, "/b");
+    let MultiResult::Created { path, .. } = &results[0] else { panic!("{results:?}") };
+    assert_eq!(path, "/b");
     zk.set("/a", b"y").await.expect("there");
     zk.delete("/a").await.expect("there");
     assert_eq!(outside.get(&world.path("a")).await, Err(GetError::NoNode));

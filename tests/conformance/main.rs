@@ -38,6 +38,11 @@ fn every_operation_of_the_client_port_is_covered() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn ours_embedded() {
+    run::every_case(Host::Embedded).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs the zk-server program: cargo build -p zk-server-embedded --bin zk-server"]
 async fn our_program() {
     run::every_case(Host::Process(Kind::Ours)).await;

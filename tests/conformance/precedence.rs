@@ -153,6 +153,11 @@ async fn a_set_is_judged_in_order(world: World) {
 
 async fn a_set_acl_is_judged_in_order(world: World) {
     let mut raw = tree(&world).await;
+    let (path, version) = (WireStr::NULL, Version::ANY);
+    let set = SetAclRequest { path, acl: Some(vec![]), version };
+    judge(&mut raw, OpCode::SetAcl, "null", &set, BadArguments).await;
+    let set = SetDataRequest { path, data: None, version };
+    judge(&mut raw, OpCode::SetData, "null", &set, BadArguments).await;
     for (name, is_legal, version, expected) in [
         ("no/", false, 9, BadArguments),
         ("no", false, 9, InvalidAcl),

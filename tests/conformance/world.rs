@@ -13,6 +13,7 @@ use std::{
 
 use zk_client::{Client, WatchItem, WatchedEvent, Zxid};
 use zk_proto::client::OpCode;
+use zk_server_embedded::ServerBuilder;
 use zk_tests::{
     dump::SUPER_DIGEST,
     patience::at_most,
@@ -24,6 +25,8 @@ use zk_tests::{
 /// Which server, and where it runs.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Host {
+    /// Ours, in this process and in memory.
+    Embedded,
     /// As a process of its own.
     Process(Kind),
 }
@@ -35,6 +38,16 @@ pub(crate) enum Need {
     EventZxid,
     /// Removal of persistent watches by their own types (3.9).
     PersistentWatcherTypes,
+    /// A multi that tells the stats of the nodes it made (3.9).
+    StatsInMultis,
+    /// A persistent and a recursive watch on one node beside each other (3.9).
+    SeveralWatchModes,
+    /// `exists` that asks for the right to read (3.9).
+    GuardedExists,
+    /// A multi refused whole for flags that mean nothing, and a lone check refused (3.9).
+    StrictMultis,
+    /// Addresses of ACLs with a mask of no bits (3.9).
+    EmptyMasks,
     /// Operations of the server's own are refused when a client sends them (ours only).
     OwnOperationsRefused,
 }
@@ -73,6 +86,7 @@ impl Host {
     /// As a column heading.
     pub(crate) const fn name(self) -> &'static str {
         match self {
+            Self::Embedded => "embedded",
             Self::Process(kind) => kind.name(),
         }
     }
@@ -80,13 +94,13 @@ impl Host {
     /// Whether the server does what only some do.
     pub(crate) const fn meets(self, need: Need) -> bool {
         let kind = match self {
+            Self::Embedded => Kind::Ours,
             Self::Process(kind) => kind,
         };
-        match (kind, need) {
-            (Kind::Ours | Kind::Apache39, Need::EventZxid | Need::PersistentWatcherTypes)
-            | (Kind::Ours, Need::OwnOperationsRefused) => true,
-            (Kind::Apache38, Need::EventZxid | Need::PersistentWatcherTypes)
-            | (Kind::Apache38 | Kind::Apache39, Need::OwnOperationsRefused) => false,
+        match kind {
+            Kind::Ours => true,
+            Kind::Apache39 => !matches!(need, Need::OwnOperationsRefused),
+            Kind::Apache38 => false,
         }
     }
 
@@ -97,12 +111,27 @@ impl Host {
             .key("enforceQuota", if enforces_quota { "true" } else { "false" })
             .property("znode.container.checkIntervalMs", "300");
         match self {
+            Self::Embedded => {
+                let server = embedded(enforces_quota).start().await.expect("memory and a port");
+                Server { host: self, address: server.local_addr(), keeps: Arc::new(server) }
+            }
             Self::Process(kind) => {
                 let subject = Subject::start(kind, &settings).await;
                 Server { host: self, address: subject.address, keeps: Arc::new(subject) }
             }
         }
     }
+}
+
+/// Our server, set up like the others.
+fn embedded(enforces_quota: bool) -> ServerBuilder {
+    zk_server_embedded::Server::builder()
+        .tick(Duration::from_secs(2))
+        .four_letter_words(["*"])
+        .extended_types(true)
+        .super_digest(SUPER_DIGEST)
+        .enforce_quota(enforces_quota)
+        .container_check_interval(Duration::from_millis(300))
 }
 
 /// A running server; it stops with the last handle.

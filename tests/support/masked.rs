@@ -21,8 +21,11 @@ pub fn reply(op: i32, frame: &[u8]) -> Vec<u8> {
         return frame.to_vec();
     };
     let body = reader.rest();
+    let is_good = ErrorCode::new(header.error) == ErrorCode::Ok;
     let masked = match OpCode::new(op) {
-        Some(op) if ErrorCode::new(header.error) == ErrorCode::Ok => self::body(op, body),
+        Some(op) if is_good => self::body(op, body),
+        // What reads had answered before one of them could not be read; nobody may look at it.
+        Some(OpCode::MultiRead) => Some(Vec::new()),
         Some(_) | None => None,
     };
     let mut bytes = encode(&header);

@@ -210,8 +210,8 @@ impl<'a> Reading<'a> {
     }
 
     fn get_ephemerals(&mut self, xid: Xid, request: PrefixRequest<'_>) {
-        let prefix = request.prefix.bytes().unwrap_or_default().trim_ascii();
-        let prefix = if prefix == b"/" { b"" } else { prefix };
+        let prefix = request.prefix.bytes().unwrap_or_default();
+        let prefix = if matches!(trimmed(prefix), b"" | b"/") { b"" } else { prefix };
         let paths: Vec<WireStr<'_>> = self
             .tree
             .ephemerals(self.session)
@@ -223,7 +223,7 @@ impl<'a> Reading<'a> {
 
     fn multi_read(&mut self, xid: Xid, body: &[u8]) -> Result<(), Unanswered> {
         let request: MultiRequest<'_> = record(body)?;
-        if !request.ops.iter().all(MultiOp::is_read) {
+        if !request.ops.iter().all(is_readable) {
             return Err(ErrorCode::MarshallingError.into());
         }
         let start = self.out.len();
@@ -371,6 +371,29 @@ fn five_lists(request: SetWatchesRequest<'_>) -> SetWatches2Request<'_> {
         persistent: Some(Vec::new()),
         recursive: Some(Vec::new()),
     }
+}
+
+/// Whether an operation may stand in a multi of reads.
+fn is_readable(op: &MultiOp<'_>) -> bool {
+    match op {
+        MultiOp::GetData(read) | MultiOp::GetChildren(read) => !read.path.is_null(),
+        MultiOp::Create(_)
+        | MultiOp::Create2(_)
+        | MultiOp::CreateContainer(_)
+        | MultiOp::CreateTtl(_)
+        | MultiOp::Delete(_)
+        | MultiOp::SetData(_)
+        | MultiOp::Check(_) => false,
+    }
+}
+
+/// Bytes without blanks at both ends, as Java's `String.trim` sees them: everything up to a space.
+fn trimmed(bytes: &[u8]) -> &[u8] {
+    let is_blank = |byte: &u8| *byte <= b' ';
+    let start = bytes.iter().take_while(|byte| is_blank(byte)).count();
+    let rest = bytes.get(start..).unwrap_or_default();
+    let blanks = rest.iter().rev().take_while(|byte| is_blank(byte)).count();
+    rest.get(..rest.len() - blanks).unwrap_or_default()
 }
 
 /// A path as text; `None` for bytes that are none and so name no node.

@@ -4,7 +4,6 @@ use zk_proto::{
     ConnId, ErrorCode, Now, Xid, Zxid,
     client::{AuthPacket, MultiRequest, OpCode, RequestHeader, SaslToken},
     jute::{Decode, Reader},
-    txn::Txn,
 };
 
 use super::{
@@ -129,9 +128,7 @@ impl Peer {
         };
         match scene.decide(op, body) {
             Ok(txn) => self.propose_for(now, conn, xid, op, txn),
-            // reliability.md M16, M19: what cannot be read gets no place in the order
-            Err(error @ ErrorCode::MarshallingError) => self.refuse(now, conn, xid, error),
-            Err(error) => self.propose_for(now, conn, xid, op, Txn::Error(error.get())),
+            Err(Refused(error)) => self.refuse(now, conn, xid, error),
         }
     }
 

@@ -16,7 +16,8 @@ impl Scene<'_> {
     /// The first rule of the table that is broken.
     // spec: server-semantics.md 3.5
     pub fn set_acl(&self, request: &SetAclRequest<'_>) -> Result<Txn, ErrorCode> {
-        let path = text(request.path)?;
+        // Null is judged like every other path that is not legal.
+        let path = text(request.path).map_err(|_| ErrorCode::BadArguments)?;
         self.live_session()?;
         legal(&path)?;
         let acl = auth::fix_acl(self.config, request.acl.as_deref(), self.caller.identities)?;

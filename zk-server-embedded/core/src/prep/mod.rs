@@ -26,7 +26,7 @@ use alloc::{borrow::Cow, string::String};
 
 use zk_proto::{
     Acl, ErrorCode, Perms, SessionId, WallMillis, Xid, Zxid,
-    client::OpCode,
+    client::{OpCode, ReconfigRequest},
     jute::WireStr,
     path,
     txn::{Txn, TxnHeader},
@@ -64,25 +64,25 @@ pub struct Scene<'a> {
 }
 
 impl<'a> Scene<'a> {
-    /// What a write other than a multi becomes.
+    /// What a write other than a multi becomes: what it asks for, or the error that names the first
+    /// rule of the operation's table that is broken.
     ///
     /// # Errors
-    /// The first rule of the operation's table that is broken. The error becomes a transaction too,
-    /// unless it is [`ErrorCode::MarshallingError`].
-    pub fn decide(&self, op: OpCode, body: &[u8]) -> Result<Txn, ErrorCode> {
-        match op {
-            OpCode::SetData => self.set_data(&record(body)?),
-            OpCode::Delete => self.delete(&record(body)?),
-            OpCode::SetAcl => self.set_acl(&record(body)?),
-            OpCode::CreateTtl => self.create_ttl(&record(body)?),
-            OpCode::Create => self.create(CreateOp::Create, &record(body)?),
-            OpCode::Create2 => self.create(CreateOp::Create2, &record(body)?),
-            OpCode::CreateContainer => self.create(CreateOp::Container, &record(body)?),
-            // spec: server-semantics.md section 9; a server without an ensemble has no members.
-            OpCode::Reconfig if !self.config.reconfig_enabled => Err(ErrorCode::ReconfigDisabled),
-            OpCode::Reconfig
+    /// [`Refused`] when the bytes are no such request. Nothing was asked then, so nothing is logged.
+    pub fn decide(&self, op: OpCode, body: &[u8]) -> Result<Txn, Refused> {
+        let decided = match op {
+            OpCode::SetData => self.set_data(&record(body).map_err(Refused)?),
+            OpCode::Delete => self.delete(&record(body).map_err(Refused)?),
+            OpCode::SetAcl => self.set_acl(&record(body).map_err(Refused)?),
+            OpCode::CreateTtl => self.create_ttl(&record(body).map_err(Refused)?),
+            OpCode::Create => self.create(CreateOp::Create, &record(body).map_err(Refused)?),
+            OpCode::Create2 => self.create(CreateOp::Create2, &record(body).map_err(Refused)?),
+            OpCode::CreateContainer => {
+                self.create(CreateOp::Container, &record(body).map_err(Refused)?)
+            }
+            OpCode::Reconfig => self.reconfig(&record(body).map_err(Refused)?),
             // Not decided here, or no writes at all.
-            | OpCode::Multi
+            OpCode::Multi
             | OpCode::CloseSession
             | OpCode::CreateSession
             | OpCode::DeleteContainer
@@ -105,7 +105,18 @@ impl<'a> Scene<'a> {
             | OpCode::GetAllChildrenNumber
             | OpCode::AddWatch
             | OpCode::WhoAmI => Err(ErrorCode::Unimplemented),
-        }
+        };
+        Ok(decided.unwrap_or_else(|error| Txn::Error(error.get())))
+    }
+
+    /// Nobody joins or leaves a server without an ensemble.
+    // spec: server-semantics.md section 9
+    const fn reconfig(&self, _: &ReconfigRequest<'_>) -> Result<Txn, ErrorCode> {
+        Err(if self.config.reconfig_enabled {
+            ErrorCode::Unimplemented
+        } else {
+            ErrorCode::ReconfigDisabled
+        })
     }
 
     fn live_session(&self) -> Result<(), ErrorCode> {

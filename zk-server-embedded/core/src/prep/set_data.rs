@@ -15,7 +15,8 @@ impl Scene<'_> {
     /// The first rule of the table that is broken.
     // spec: server-semantics.md 3.4; the quota comes before the version
     pub fn set_data(&self, request: &SetDataRequest<'_>) -> Result<Txn, ErrorCode> {
-        let path = text(request.path)?;
+        // Null is judged like every other path that is not legal.
+        let path = text(request.path).map_err(|_| ErrorCode::BadArguments)?;
         self.live_session()?;
         legal(&path)?;
         let node = self.node(&path)?;

@@ -259,6 +259,8 @@ fn a_session_lists_its_own_ephemerals_by_prefix() {
         (Some(&b"/e"[..]), vec!["/e1"]),
         (Some(b"/"), vec!["/e1", "/f1"]),
         (Some(b" "), vec!["/e1", "/f1"]),
+        (Some(b"\t/\0 "), vec!["/e1", "/f1"]),
+        (Some(b"/e "), vec![]),
         (None, vec!["/e1", "/f1"]),
         (Some(b"/x"), vec![]),
     ] {
