@@ -14,11 +14,13 @@ cases! {
     a_list_is_written_and_read_back [SetAcl GetAcl];
     set_acl_wants_the_right_version_and_a_legal_list [SetAcl];
     auth_means_whoever_is_authenticated [Auth Create2 GetAcl];
-    nobody_else_gets_at_a_private_node [GetData Exists GetChildren2 GetAcl SetAcl SetData];
+    nobody_else_gets_at_a_private_node [GetData GetChildren2 GetAcl SetAcl SetData];
+    exists_asks_for_the_right_to_read [Exists] GuardedExists;
     a_parent_decides_on_creations_and_deletions [Create2 Delete];
     m33_hashes_are_shown_to_administrators_only [GetAcl];
     an_administrator_may_read_the_list_alone [GetAcl SetAcl];
-    addresses_match_by_prefix [SetAcl GetData];
+    addresses_match_by_prefix [Create2 GetData];
+    addresses_of_two_families_never_match [Create2 GetData] Ipv6Acls;
     the_super_user_passes_every_list [Auth GetData];
     identities_add_up [Auth WhoAmI];
     m38_a_foreign_scheme_ends_the_session [Auth];
@@ -97,13 +99,20 @@ async fn nobody_else_gets_at_a_private_node(world: World) {
     let path = world.path("mine");
     owner.create(&path, b"secret").acl(&Acl::creator_all()).await.expect("a free name");
     assert_eq!(other.get(&path).await, Err(GetError::NoAuth));
-    assert_eq!(other.exists(&path).await, Err(ExistsError::NoAuth));
     assert_eq!(other.children(&path).await, Err(ChildrenError::NoAuth));
     assert_eq!(other.count_descendants(&path).await, Err(ChildrenError::NoAuth));
     assert_eq!(other.acl(&path).await, Err(AclError::NoAuth));
     assert_eq!(other.set(&path, b"").await, Err(SetError::NoAuth));
     assert_eq!(other.set_acl(&path, &Acl::open()).await, Err(SetAclError::NoAuth));
     assert_eq!(owner.get(&path).await.expect("mine").data, "secret");
+}
+
+async fn exists_asks_for_the_right_to_read(world: World) {
+    let (owner, other) = (somebody(&world, "u").await, somebody(&world, "v").await);
+    let path = world.path("mine");
+    owner.create(&path, b"secret").acl(&Acl::creator_all()).await.expect("a free name");
+    assert_eq!(other.exists(&path).await, Err(ExistsError::NoAuth));
+    assert_eq!(other.exists(&world.path("no")).await, Ok(None));
 }
 
 async fn a_parent_decides_on_creations_and_deletions(world: World) {
@@ -157,7 +166,6 @@ async fn addresses_match_by_prefix(world: World) {
         ("0.0.0.0/0", true),
         ("127.0.0.2", false),
         ("128.0.0.0/1", false),
-        ("::1", false),
     ]
     .into_iter()
     .enumerate()
@@ -166,6 +174,16 @@ async fn addresses_match_by_prefix(world: World) {
         let list = [Acl::new(Perms::READ, AuthId::new("ip", address))];
         zk.create(&path, b"").acl(&list).await.expect("legal");
         assert_eq!(zk.get(&path).await.is_ok(), matches, "{address}");
+    }
+}
+
+async fn addresses_of_two_families_never_match(world: World) {
+    let zk = world.client().await;
+    for (number, address) in ["::1", "::1/128", "::/0", "fe80::/10"].into_iter().enumerate() {
+        let path = world.path(&format!("ip{number}"));
+        let list = [Acl::new(Perms::READ, AuthId::new("ip", address))];
+        zk.create(&path, b"").acl(&list).await.expect("legal");
+        assert_eq!(zk.get(&path).await, Err(GetError::NoAuth), "{address}");
     }
 }
 

@@ -91,7 +91,7 @@ async fn set_watches_2_takes_up_five_kinds(world: World) {
         exist: empty(),
         child: empty(),
         persistent: Some(list(&[&path])),
-        recursive: Some(list(&[&path, &missing])),
+        recursive: Some(list(&[&child, &missing])),
     };
     let reply = raw.ask(OpCode::SetWatches2, &body).await;
     assert_eq!((reply.code(), &reply.events), (ErrorCode::Ok, &vec![]), "no catching up");

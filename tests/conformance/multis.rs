@@ -26,7 +26,8 @@ cases! {
     the_old_create_answers_a_path_in_a_multi [Multi];
     a_multi_of_nothing_succeeds [Multi];
     each_operation_is_allowed_or_not_by_itself [Multi Check];
-    m12_m15_check_by_itself_is_no_operation [Check];
+    m12_m15_check_by_itself_is_no_operation [Check] StrictMultis;
+    bad_flags_refuse_a_multi_whole [Multi] StrictMultis;
     m16_m17_a_multi_of_the_wrong_kind_is_refused_whole [Multi MultiRead];
     m16_m17_a_multi_without_an_end_does_nothing [Multi];
     reads_are_answered_one_by_one [MultiRead];
@@ -196,6 +197,18 @@ async fn m12_m15_check_by_itself_is_no_operation(world: World) {
     raw.expect_hangup().await;
 }
 
+async fn bad_flags_refuse_a_multi_whole(world: World) {
+    let mut raw = world.raw().await;
+    let path = world.path("a");
+    let good = MultiOp::Create(create_request(&path, 0));
+    for flags in [-1, 5, 6, 7, 9] {
+        let bad = MultiOp::Create2(create_request(&path, flags));
+        let reply = raw.multi(vec![good.clone(), bad]).await;
+        assert_eq!(reply.code(), ErrorCode::MarshallingError, "{flags}");
+    }
+    assert_eq!(raw.see(OpCode::Exists, &path, false).await.code(), ErrorCode::NoNode);
+}
+
 async fn m16_m17_a_multi_of_the_wrong_kind_is_refused_whole(world: World) {
     let mut raw = world.raw().await;
     let path = world.path("a");
@@ -206,7 +219,6 @@ async fn m16_m17_a_multi_of_the_wrong_kind_is_refused_whole(world: World) {
         (OpCode::Multi, vec![create(), read()]),
         (OpCode::MultiRead, vec![create()]),
         (OpCode::MultiRead, vec![read(), create()]),
-        (OpCode::Multi, vec![MultiOp::Create(create_request(&path, 9))]),
     ] {
         let code = raw.code(op, &MultiRequest { ops: ops.clone() }).await;
         assert_eq!(code, ErrorCode::MarshallingError, "{} of {ops:?}", op.name());

@@ -24,8 +24,8 @@ cases! {
     one_deletion_is_one_event [GetData GetChildren];
     a_persistent_watch_stays [AddWatch];
     a_recursive_watch_sees_everything_below [AddWatch];
-    persistent_and_recursive_both_hear [AddWatch];
-    a_node_watched_twice_is_one_event [AddWatch GetData];
+    persistent_and_recursive_both_hear [AddWatch] SeveralWatchModes;
+    a_node_watched_twice_is_one_event [AddWatch GetData] SeveralWatchModes;
     a_watch_needs_no_node_and_no_right [AddWatch];
     a_watch_mode_is_one_of_two [AddWatch];
     a_multi_fires_in_order_and_once [Multi AddWatch];
@@ -355,7 +355,7 @@ async fn typed_watchers_hear_what_they_asked_for(world: World) {
     let (_, created) = zk.exists_and_watch(&path).await.expect("allowed");
     let persistent = zk.add_watch(&path, AddWatchMode::Persistent).await;
     let mut persistent = persistent.expect("watched");
-    let recursive = zk.add_watch(&path, AddWatchMode::PersistentRecursive).await;
+    let recursive = zk.add_watch(&world.root, AddWatchMode::PersistentRecursive).await;
     let mut recursive = recursive.expect("watched");
     other.create(&path, b"").await.expect("a free name");
     let heard = at_most("creation", created).await.expect("an event");

@@ -46,8 +46,8 @@ pub(crate) enum Need {
     GuardedExists,
     /// A multi refused whole for flags that mean nothing, and a lone check refused (3.9).
     StrictMultis,
-    /// Addresses of ACLs with a mask of no bits (3.9).
-    EmptyMasks,
+    /// Addresses of the sixth version in ACLs (3.9).
+    Ipv6Acls,
     /// Operations of the server's own are refused when a client sends them (ours only).
     OwnOperationsRefused,
 }
