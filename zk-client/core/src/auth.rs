@@ -34,6 +34,12 @@ impl Credentials {
         Self::new("digest", secret)
     }
 
+    /// The size of the message that presents them, without its length.
+    // A header, a number, two lengths.
+    pub(crate) fn frame_bytes(&self) -> usize {
+        8 + 4 + 4 + self.scheme.len() + 4 + self.secret.len()
+    }
+
     /// The scheme.
     pub fn scheme(&self) -> &str {
         &self.scheme

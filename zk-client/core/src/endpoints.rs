@@ -10,7 +10,7 @@ use core::{fmt, time::Duration};
 use zk_proto::Instant;
 
 use crate::{
-    limits::{AVOID_MS_MAX, AVOID_MS_MIN, BACKOFF_MS_MAX, BACKOFF_MS_MIN},
+    limits::{AVOID_MS_MAX, AVOID_MS_MIN, BACKOFF_MS_MAX, BACKOFF_MS_MIN, BACKOFF_QUARTER_MS_MIN},
     rng::Rng,
 };
 
@@ -107,10 +107,12 @@ impl Endpoints {
         entry.avoid_until = now + Duration::from_millis(avoid_ms);
     }
 
-    /// When to try again. Never later than a fourth of `timeout`, unless every server is avoided.
+    /// When to try again. Never later than a fourth of `timeout`, unless that is next to nothing
+    /// or every server is avoided.
     pub(crate) fn retry_at(&mut self, now: Instant, timeout: Duration, is_first: bool) -> Instant {
         let rounds = self.failures / u32::try_from(self.entries.len()).unwrap_or(u32::MAX);
         let quarter_ms = u64::try_from(timeout.as_millis() / 4).unwrap_or(u64::MAX);
+        let quarter_ms = quarter_ms.max(BACKOFF_QUARTER_MS_MIN);
         let most_ms = (BACKOFF_MS_MIN << rounds.min(20)).min(BACKOFF_MS_MAX).min(quarter_ms);
         let pause_ms = match rounds {
             0 if is_first => 0,

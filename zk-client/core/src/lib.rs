@@ -9,6 +9,7 @@
 //!   handshake   opens a session or takes one up again
 //!   auth        credentials, presented again on every connection
 //!   line        requests in order: waiting, queued, sent; an answer must match the oldest question
+//!   closing     who waits for the end
 //!   liveness    pings, silence, and the local deadline of the session
 //!   watches     who watches what; what to set again after a reconnect
 //! ```
@@ -25,6 +26,7 @@
 extern crate alloc;
 
 mod auth;
+mod closing;
 mod endpoints;
 mod handshake;
 mod input;

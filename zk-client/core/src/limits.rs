@@ -16,6 +16,10 @@ pub const BACKOFF_MS_MIN: u64 = 50;
 /// server that is back is found at once; the jitter spreads the crowd.
 pub const BACKOFF_MS_MAX: u64 = 1_000;
 
+/// A fourth of the session timeout limits every pause; a shorter fourth than this many milliseconds
+/// does not. A server that grants next to no timeout must not make its clients spin.
+pub const BACKOFF_QUARTER_MS_MIN: u64 = 20;
+
 /// Shortest time one attempt gets from resolving the name to the server's answer, in milliseconds.
 pub const ATTEMPT_MS_MIN: u64 = 500;
 
@@ -25,5 +29,6 @@ pub const AVOID_MS_MIN: u64 = 1_000;
 /// How long a server that broke the protocol is avoided at most, in milliseconds.
 pub const AVOID_MS_MAX: u64 = 60_000;
 
-/// How long an orderly close may take before the session is left to expire, in milliseconds.
+/// How long an orderly close waits for the next answer before the session is left to expire, in
+/// milliseconds.
 pub const CLOSE_MS_MAX: u64 = 5_000;

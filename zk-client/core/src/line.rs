@@ -162,6 +162,11 @@ impl Line {
         Some(buffer)
     }
 
+    /// Whether nothing is under way nor wants to be.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.sent_count == 0 && !self.has_gathered() && self.waiting.len() == self.withdrawn_waiting
+    }
+
     /// Whether [`Self::take`] would hand out something.
     pub(crate) fn has_gathered(&self) -> bool {
         self.ring.len() > self.sent_count + self.withdrawn_gathered

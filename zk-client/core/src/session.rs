@@ -6,7 +6,6 @@ mod link;
 use alloc::{boxed::Box, collections::VecDeque, vec::Vec};
 use core::{fmt, time::Duration};
 
-use bytes::Bytes;
 use zk_proto::{
     Instant, Xid, Zxid,
     client::{OpCode, RequestHeader, WatchRemovalRequest, WatcherType},
@@ -16,10 +15,11 @@ use zk_proto::{
 
 use crate::{
     auth::{Auth, Credentials},
+    closing::Closing,
     endpoints::{Endpoints, Server},
     handshake::Ticket,
-    input::{Input, Request, Token},
-    limits::{CLOSE_MS_MAX, IN_FLIGHT_MAX_DEFAULT},
+    input::{Input, Request, Token, Watch},
+    limits::IN_FLIGHT_MAX_DEFAULT,
     line::{Effect, Entry, Line, NEVER},
     liveness::Liveness,
     output::{Answer, DisconnectReason, Failure, Outcome, Output},
@@ -105,8 +105,8 @@ pub struct Session {
     spare: Option<Writer>,
     /// Answers to setWatches under way.
     rewatching_count: usize,
-    /// When to give up an orderly close.
-    close_at: Option<Instant>,
+    /// The orderly close under way.
+    closing: Option<Closing>,
     outputs: VecDeque<Output>,
     now: Instant,
 }
@@ -145,7 +145,7 @@ impl Session {
             urgent: Writer::new(),
             spare: Some(Writer::new()),
             rewatching_count: 0,
-            close_at: None,
+            closing: None,
             outputs: VecDeque::new(),
             now,
             config,
@@ -161,6 +161,9 @@ impl Session {
             Input::Deadline { token, at } => {
                 self.line.set_deadline(token, at);
                 self.auth.set_deadline(token, at);
+                if let Some(closing) = &mut self.closing {
+                    closing.set_deadline(token, at);
+                }
             }
             Input::Authenticate { credentials, token, deadline } => {
                 self.authenticate(credentials, token, deadline);
@@ -222,8 +225,10 @@ impl Session {
         };
         let request = self.line.next_deadline().map(|at| (at, Timer::Request));
         let auth = self.auth.next_deadline().map(|at| (at, Timer::Request));
-        let close = self.close_at.map(|at| (at, Timer::Close));
-        let all = link.into_iter().chain([session, request, auth, close]);
+        let closing = self.closing.as_ref();
+        let close = closing.map(|closing| (closing.give_up_at(), Timer::Close));
+        let closer = closing.and_then(Closing::next_deadline).map(|at| (at, Timer::Request));
+        let all = link.into_iter().chain([session, request, auth, close, closer]);
         all.flatten().min_by_key(|&(at, _)| at)
     }
 
@@ -269,7 +274,7 @@ impl Session {
         };
         if let Err(error) = self.line.push(Entry::new(token, deadline, effect), op, body) {
             if let Some(watch) = watch {
-                self.watches.settle(&watch, None);
+                self.unset(&watch);
             }
             let bytes_max = self.config.frame_bytes_max;
             self.answer(token, Err(Failure::TooLarge { bytes: error.bytes, bytes_max }));
@@ -278,7 +283,7 @@ impl Session {
 
     /// Why nothing more is accepted.
     fn refusal(&self) -> Option<Failure> {
-        let end = match self.close_at {
+        let end = match self.closing {
             Some(_) => Some(SessionEnd::Closed),
             None => self.state.end(),
         };
@@ -287,10 +292,11 @@ impl Session {
 
     fn withdraw(&mut self, token: Token) {
         self.auth.withdraw(token);
+        if let Some(closing) = &mut self.closing {
+            closing.withdraw(token);
+        }
         match self.line.withdraw(token) {
-            Some(Effect::Watch(watch)) => {
-                self.watches.settle(&watch, None);
-            }
+            Some(Effect::Watch(watch)) => self.unset(&watch),
             Some(Effect::None | Effect::Remove(_) | Effect::Cleanup(_) | Effect::Close) => {}
             None => {
                 if let Some(id) = self.line.watch_of(token).map(|watch| watch.id) {
@@ -305,9 +311,21 @@ impl Session {
             self.answer(token, Err(failure));
             return;
         }
+        let (bytes, bytes_max) = (credentials.frame_bytes(), self.config.frame_bytes_max);
+        if bytes > bytes_max {
+            self.answer(token, Err(Failure::TooLarge { bytes, bytes_max }));
+            return;
+        }
         self.auth.add(credentials, token, deadline);
         if self.link == Link::Up {
             self.auth.present_last(&mut self.urgent);
+        }
+    }
+
+    /// The request that would have set `watch` is not sent.
+    fn unset(&mut self, watch: &Watch) {
+        if let Some(kind) = self.watches.settle(watch, None) {
+            self.clean_up(&watch.path, kind);
         }
     }
 
@@ -326,17 +344,25 @@ impl Session {
     }
 
     fn close(&mut self, token: Token) {
+        if let Some(closing) = &mut self.closing {
+            closing.join(token);
+            return;
+        }
         if let Some(failure) = self.refusal() {
             self.answer(token, Err(failure));
             return;
         }
-        if self.epoch.is_none() {
-            self.answer(token, Ok(Answer { zxid: Zxid::ZERO, body: Bytes::new() }));
+        let mut closing = Closing::new(self.now);
+        closing.join(token);
+        self.closing = Some(closing);
+        // A session that is being opened would stay behind on the server until it expires.
+        let is_opening = matches!(self.link, Link::Greeting { .. });
+        if self.epoch.is_none() && !is_opening && self.line.is_idle() {
             self.finish(SessionEnd::Closed);
             return;
         }
-        self.close_at = Some(self.now + Duration::from_millis(CLOSE_MS_MAX));
-        let entry = Entry::new(token, NEVER, Effect::Close);
+        let mut entry = Entry::new(token, NEVER, Effect::Close);
+        entry.is_awaited = false;
         // Cannot be too large: there is no body.
         let _ = self.line.push(entry, OpCode::CloseSession, &Nothing);
     }
@@ -365,7 +391,7 @@ impl Session {
             | Link::Up
             | Link::Over => {}
         }
-        if self.close_at.is_some_and(|at| at <= now) {
+        if self.closing.as_ref().is_some_and(|closing| closing.give_up_at() <= now) {
             self.finish(SessionEnd::Closed);
         }
         if self.state.is_connected() && self.liveness.suspended_at() <= now {
@@ -386,6 +412,12 @@ impl Session {
         }
         while let Some(token) = self.auth.take_late(self.now) {
             // The credentials stay, so they may yet be accepted.
+            self.answer(token, Err(Failure::DeadlinePassed { outcome: Outcome::Unknown }));
+        }
+        while let Some(token) =
+            self.closing.as_mut().and_then(|closing| closing.take_late(self.now))
+        {
+            // The closing goes on.
             self.answer(token, Err(Failure::DeadlinePassed { outcome: Outcome::Unknown }));
         }
     }

@@ -41,6 +41,9 @@ struct Watchers {
     lists: [Vec<WatchId>; List::COUNT],
     /// Requests under way that will set a watch of each server kind.
     expected: [u32; 4],
+    /// Whether the server's watch of each kind serves nobody and is kept only for the requests
+    /// expected to set it.
+    kept: [bool; 4],
 }
 
 /// The client's lists; they are set again separately.
@@ -71,18 +74,19 @@ impl List {
         }
     }
 
+    /// The list of the watches that a request sets on a node that is there.
+    const fn of(kind: WatchKind) -> Self {
+        match kind {
+            WatchKind::Data | WatchKind::Exists => Self::Data,
+            WatchKind::Children => Self::Child,
+            WatchKind::Persistent => Self::Persistent,
+            WatchKind::Recursive => Self::Recursive,
+        }
+    }
+
     /// Whether a server's watches of `kind` are in this list.
     fn is_of(self, kind: WatcherType) -> bool {
         kind == WatcherType::Any || self.kind() == kind
-    }
-}
-
-const fn server_kind(kind: WatchKind) -> usize {
-    match kind {
-        WatchKind::Data | WatchKind::Exists => 0,
-        WatchKind::Children => 1,
-        WatchKind::Persistent => 2,
-        WatchKind::Recursive => 3,
     }
 }
 
@@ -102,24 +106,24 @@ impl Watches {
             Some(watchers) => watchers,
             None => self.paths.entry(watch.path.clone()).or_default(),
         };
-        watchers.expected[server_kind(watch.kind)] += 1;
+        watchers.expected[expected_of(List::of(watch.kind))] += 1;
     }
 
     /// The request was answered: the server's watch is in `list`, or there is none. Returns what to
     /// remove from the server because nobody wants it any more.
     pub(crate) fn settle(&mut self, watch: &Watch, list: Option<List>) -> Option<WatcherType> {
         if let Some(watchers) = self.paths.get_mut(&watch.path) {
-            let expected = &mut watchers.expected[server_kind(watch.kind)];
+            let expected = &mut watchers.expected[expected_of(List::of(watch.kind))];
             *expected = expected.saturating_sub(1);
         }
         let is_given_up = self.given_up.remove(&watch.id);
         let stale = match list {
-            Some(list) if is_given_up => self.is_unwatched(&watch.path, list).then(|| list.kind()),
+            Some(list) if is_given_up => self.is_stale(&watch.path, list),
             Some(list) => {
                 self.add(watch, list);
                 None
             }
-            None => None,
+            None => self.is_kept(watch).then(|| List::of(watch.kind).kind()),
         };
         self.tidy(&watch.path);
         stale
@@ -139,9 +143,9 @@ impl Watches {
         if list == List::Recursive {
             self.recursive_count -= 1;
         }
-        let is_unwatched = self.is_unwatched(&path, list);
+        let stale = self.is_stale(&path, list);
         self.tidy(&path);
-        is_unwatched.then(|| (path, list.kind()))
+        stale.map(|kind| (path, kind))
     }
 
     /// Everybody who watches `path` for `kind` is told to go.
@@ -202,7 +206,12 @@ impl Watches {
     /// Writes the requests that set all watches again on a new connection, and counts them. Each
     /// holds a bounded number of path bytes.
     // ZooKeeper: ClientCnxn.SendThread.primeConnection
-    pub(crate) fn set_again(&self, since: Zxid, writer: &mut Writer) -> usize {
+    pub(crate) fn set_again(
+        &self,
+        since: Zxid,
+        frame_bytes_max: usize,
+        writer: &mut Writer,
+    ) -> usize {
         let mut count = 0;
         let mut chunk = Chunk::default();
         for list in List::ALL {
@@ -210,15 +219,19 @@ impl Watches {
                 if watchers.lists[list as usize].is_empty() {
                     continue;
                 }
+                if chunk.path_bytes > 0 && chunk.frame_bytes_with(path) > frame_bytes_max {
+                    core::mem::take(&mut chunk).write(since, writer);
+                    count += 1;
+                }
                 chunk.lists[list as usize].push(WireStr::from(&**path));
-                chunk.bytes += path.len();
-                if chunk.bytes >= SET_WATCHES_BYTES_MAX {
+                chunk.path_bytes += path.len();
+                if chunk.path_bytes >= SET_WATCHES_BYTES_MAX {
                     core::mem::take(&mut chunk).write(since, writer);
                     count += 1;
                 }
             }
         }
-        if chunk.bytes > 0 {
+        if chunk.path_bytes > 0 {
             chunk.write(since, writer);
             count += 1;
         }
@@ -244,6 +257,7 @@ impl Watches {
             return Vec::new();
         };
         let taken = core::mem::take(&mut watchers.lists[list as usize]);
+        watchers.kept[expected_of(list)] = false;
         for id in &taken {
             self.places.remove(id);
         }
@@ -260,6 +274,32 @@ impl Watches {
             let lists = List::ALL.into_iter().filter(|other| other.kind() == kind);
             watchers.expected[expected_of(list)] == 0
                 && lists.into_iter().all(|other| watchers.lists[other as usize].is_empty())
+        })
+    }
+
+    /// What to remove from the server now that somebody has left `list`. What a request under way
+    /// may set again is kept until then.
+    fn is_stale(&mut self, path: &str, list: List) -> Option<WatcherType> {
+        if self.is_unwatched(path, list) {
+            return Some(list.kind());
+        }
+        if let Some(watchers) = self.paths.get_mut(path)
+            && List::ALL
+                .into_iter()
+                .filter(|other| other.kind() == list.kind())
+                .all(|other| watchers.lists[other as usize].is_empty())
+        {
+            watchers.kept[expected_of(list)] = true;
+        }
+        None
+    }
+
+    /// Whether the server's watch was kept for `watch`, which is not set, and serves nobody.
+    fn is_kept(&mut self, watch: &Watch) -> bool {
+        let list = List::of(watch.kind);
+        let is_unwatched = self.is_unwatched(&watch.path, list);
+        self.paths.get_mut(&watch.path).is_some_and(|watchers| {
+            is_unwatched && core::mem::take(&mut watchers.kept[expected_of(list)])
         })
     }
 
@@ -280,10 +320,17 @@ impl Watchers {
 #[derive(Default)]
 struct Chunk<'a> {
     lists: [Vec<WireStr<'a>>; List::COUNT],
-    bytes: usize,
+    path_bytes: usize,
 }
 
 impl Chunk<'_> {
+    /// The size of the message with one more path, without its length: a header, a zxid, the
+    /// lengths of lists and paths.
+    fn frame_bytes_with(&self, path: &str) -> usize {
+        let path_count = self.lists.iter().map(Vec::len).sum::<usize>() + 1;
+        8 + 8 + 4 * List::COUNT + 4 * path_count + self.path_bytes + path.len()
+    }
+
     fn write(self, since: Zxid, writer: &mut Writer) {
         let [data, exist, child, persistent, recursive] = self.lists.map(Some);
         let none = Some(vec![]);

@@ -71,13 +71,14 @@ impl Session {
         let entry = self.line.answered(header.xid)?;
         self.liveness.answered(entry.sent_at);
         self.revive();
+        if let Some(closing) = &mut self.closing {
+            closing.put_off(self.now);
+        }
         let error = ErrorCode::new(header.error);
         let (token, is_awaited) = (entry.token, entry.is_awaited);
-        let is_close = matches!(entry.effect, Effect::Close);
         // Notices of removed watches and the like come after the answer.
         if is_awaited {
-            // Closing a session that is over already is what was wanted.
-            let result = if error == ErrorCode::Ok || is_close {
+            let result = if error == ErrorCode::Ok {
                 Ok(Answer { zxid: header.zxid, body })
             } else {
                 Err(Failure::Refused(error))

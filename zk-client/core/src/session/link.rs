@@ -7,6 +7,7 @@ use zk_proto::{Instant, jute::Writer};
 
 use super::{Link, Session};
 use crate::{
+    closing::Closing,
     handshake::{self, Ticket, Verdict},
     limits::ATTEMPT_MS_MIN,
     line::{Effect, Entry},
@@ -60,7 +61,10 @@ impl Session {
         self.liveness.connected(self.now, asked, timeout);
         self.urgent.clear();
         self.auth.present_all(&mut self.urgent);
-        self.rewatching_count = self.watches.set_again(self.seen, &mut self.urgent);
+        self.rewatching_count = {
+            let frame_bytes_max = self.config.frame_bytes_max;
+            self.watches.set_again(self.seen, frame_bytes_max, &mut self.urgent)
+        };
         for id in self.watches.persistent() {
             self.outputs.push_back(Output::Notify { id, notice: Notice::Gap { since: self.seen } });
         }
@@ -112,14 +116,7 @@ impl Session {
     /// A request will not be answered.
     pub(super) fn lost(&mut self, entry: Entry, failure: Failure) {
         if entry.is_awaited {
-            // Whatever becomes of it, the session ends for this client when it asks to close.
-            let result = match entry.effect {
-                Effect::Close => Ok(Answer { zxid: self.seen, body: Bytes::new() }),
-                Effect::None | Effect::Watch(_) | Effect::Remove(_) | Effect::Cleanup(_) => {
-                    Err(failure)
-                }
-            };
-            self.answer(entry.token, result);
+            self.answer(entry.token, Err(failure));
         }
         if let Effect::Watch(watch) = entry.effect {
             self.watches.settle(&watch, None);
@@ -132,7 +129,6 @@ impl Session {
             self.outputs.push_back(Output::Disconnect(DisconnectReason::SessionOver(end)));
         }
         self.link = Link::Over;
-        self.close_at = None;
         self.reset_link();
         while let Some(entry) = self.line.lose() {
             self.lost(entry, Failure::SessionOver { end, outcome: Outcome::Unknown });
@@ -142,6 +138,10 @@ impl Session {
         }
         while let Some(token) = self.auth.take_waiting() {
             self.answer(token, Err(Failure::SessionOver { end, outcome: Outcome::Unknown }));
+        }
+        // However it came about, the session is over for this client, as was wanted.
+        for token in self.closing.take().into_iter().flat_map(Closing::into_waiting) {
+            self.answer(token, Ok(Answer { zxid: self.seen, body: Bytes::new() }));
         }
         for id in self.watches.take_all() {
             let notice = Notice::End(WatchEnd::SessionOver(end));

@@ -2,6 +2,7 @@
 
 #[expect(clippy::wildcard_enum_match_arm, reason = "picks out the outputs a test looks at")]
 mod fixture;
+mod limits;
 
 use alloc::{format, vec, vec::Vec};
 use core::time::Duration;
