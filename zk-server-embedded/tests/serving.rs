@@ -5,7 +5,7 @@ mod support;
 use std::time::{Duration, Instant};
 
 use zk_proto::{
-    ErrorCode, SessionId, Version,
+    ErrorCode, SessionId, Version, Xid,
     client::{DeleteRequest, OpCode, ReadRequest, SetDataRequest},
     jute::{self, WireStr},
 };
@@ -14,7 +14,7 @@ use zk_server_embedded::{
     testing::{Applied, TestServer},
 };
 
-use support::{Raw, ask, block_on, server, server_as};
+use support::{Raw, ask, block_on, create, request_frame, server, server_as};
 
 const EPHEMERAL: i32 = 1;
 
@@ -280,4 +280,21 @@ fn session_timeouts_follow_the_tick_unless_given() {
     assert_eq!(timeout(Server::builder()), 6_000);
     assert_eq!(timeout(Server::builder().tick(Duration::from_millis(500))), 1_000);
     assert_eq!(timeout(TestServer::builder()), 100);
+}
+
+#[test]
+fn reads_sent_ahead_behind_a_write_are_all_answered_however_long_their_answers() {
+    let server = server();
+    let mut client = Raw::connect(server.local_addr());
+    client.create("/big", &vec![7; 1_000_000], 0).ok();
+    let read = ReadRequest { path: "/big".into(), watch: false };
+    let mut bytes = request_frame(Xid::new(1), OpCode::Create, &create("/n", b"", 0));
+    for number in 2..=12 {
+        bytes.extend(request_frame(Xid::new(number), OpCode::GetData, &read));
+    }
+    client.send(&bytes);
+    for number in 1..=12 {
+        let reply = client.reply().expect("an answer");
+        assert_eq!((reply.header.xid.get(), reply.error()), (number, ErrorCode::Ok));
+    }
 }

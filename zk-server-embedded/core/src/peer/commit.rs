@@ -111,6 +111,14 @@ impl Peer {
         {
             self.held_back.insert((zxid, conn));
         }
+        // Only of a paused connection the driver tells when it has taken everything.
+        if self
+            .connections
+            .get(&conn)
+            .is_some_and(|found| found.is_congested() && !found.line.is_empty())
+        {
+            self.regulate(conn);
+        }
     }
 
     /// Answers those who waited for somebody else's write.

@@ -297,3 +297,22 @@ fn m21_a_larger_frame_limit_lets_larger_buffers_through() {
     let reply = rig.get(client, "/big", false);
     assert!(reply.body.len() > 4_000_000);
 }
+
+#[test]
+fn m31_reads_behind_a_write_are_all_answered_however_long_their_answers() {
+    let mut rig = Rig::new();
+    let client = rig.connect();
+    rig.create(client, "/big", &vec![7; 1_000_000], 0);
+    rig.hold();
+    let open = Acl::open();
+    rig.send(client.conn, 1, OpCode::Create, &create("/n", b"", &open, 0));
+    for xid in 2..12 {
+        rig.send(client.conn, xid, OpCode::GetData, &watching("/big", false));
+    }
+    rig.sync();
+    // A driver says that everything was taken only of a connection it was told to pause.
+    while rig.paused.contains(&client.conn) {
+        rig.feed(Input::Drained { conn: client.conn });
+    }
+    assert_eq!(rig.replies(client.conn).len(), 11);
+}
