@@ -421,3 +421,30 @@ fn bytes_of(hex: &str) -> Vec<u8> {
     };
     digits.chunks(2).map(byte).collect()
 }
+
+#[test]
+fn f38_the_number_after_the_last_of_an_epoch_is_the_first_of_the_next() {
+    // ZooKeeper: a server on its own counts on through the epochs.
+    let payload = |zxid: i64| {
+        let header = TxnHeader {
+            session: SessionId::new(1),
+            xid: Xid::new(1),
+            zxid: Zxid::new(zxid),
+            time: WallMillis::new(1),
+            kind: -10,
+        };
+        encode(&TxnRecord { header, txn: Txn::CreateSession(4_000), digest: None })
+    };
+    let mut disk = SimDisk::new(false);
+    recover(&mut disk, &config()).expect("an empty directory");
+    let start = disk.content(Dir::Snapshots, "snapshot.0").expect("it is there").to_vec();
+    disk.remove(Place::snapshot("snapshot.0")).expect("it is there");
+    disk.put(Dir::Snapshots, "snapshot.fffffffd", &start);
+    let mut log = LogWriter::new(Zxid::new(0xffff_fffd), NO_FILLING);
+    for zxid in [0xffff_fffe, 0xffff_ffff, 0x1_0000_0000, 0x1_0000_0001] {
+        log.append(Zxid::new(zxid), &payload(zxid));
+    }
+    log.sync(&mut disk).expect("the disk works");
+    let recovered = recover(&mut disk, &config()).expect("nothing is missing");
+    assert_eq!(recovered.last_zxid, Zxid::new(0x1_0000_0001));
+}

@@ -244,6 +244,9 @@ impl Pending {
     }
 
     /// The ephemeral nodes a session will own, in order.
+    ///
+    /// Only one kind has nodes below it: one with a time to live, on a server that knows no such
+    /// nodes and takes the mark for a session. They go with it, whoever owns them, and before it.
     pub fn owned_by(&self, tree: &Tree, session: SessionId) -> Vec<Box<str>> {
         if self.held(session).nodes == 0 {
             return Vec::new();
@@ -261,7 +264,13 @@ impl Pending {
                 .into_iter()
                 .map(|path| &**path),
         );
-        paths.into_iter().map(Into::into).collect()
+        let below: Vec<&str> = paths.iter().flat_map(|path| tree.below(path)).collect();
+        if below.is_empty() {
+            return paths.into_iter().map(Into::into).collect();
+        }
+        let is_left = |path: &&str| self.nodes.get(*path).is_none_or(|entry| entry.node.is_some());
+        paths.extend(below.into_iter().filter(is_left));
+        paths.into_iter().rev().map(Into::into).collect()
     }
 
     /// How much a session will own.
@@ -272,6 +281,12 @@ impl Pending {
     /// How many sessions will own something.
     pub fn holders(&self) -> usize {
         self.held.len()
+    }
+
+    /// Corrects a prediction of the digest that turned out to be wrong by `drift`: what is
+    /// predicted from here on is right again.
+    pub const fn correct(&mut self, drift: u64) {
+        self.digest = self.digest.wrapping_add(drift);
     }
 
     /// What the tree will add up to.

@@ -185,6 +185,12 @@ impl Tree {
         }
     }
 
+    /// The paths of all nodes below the node at `path`, every node before those below it.
+    pub fn below(&self, path: &str) -> impl Iterator<Item = &str> {
+        let slots = self.arena.find(rooted(path)).into_iter();
+        slots.flat_map(|slot| self.arena.below(slot)).map(|slot| &*self.arena.node(slot).path)
+    }
+
     /// The quota that a change of the node at `path` is charged to: that of the deepest node at or
     /// above it that has one. The root has none.
     pub fn quota_over(&self, path: &str) -> Option<QuotaView<'_>> {

@@ -1,11 +1,12 @@
 //! What the server does on its own, and what it shows of itself.
 
-use alloc::{string::String, vec::Vec};
+use alloc::{format, string::String, vec, vec::Vec};
 
 use zk_proto::{
-    Acl, ConnId,
+    Acl, ConnId, SessionId, Version, WallMillis, Xid, Zxid,
     acl::WireAcl,
     client::{CreateTtlRequest, OpCode},
+    txn::{CreateKind, CreateTxn, Txn, TxnHeader, TxnRecord},
 };
 
 use super::{ADDRESS, Client, Empty, Rig, create};
@@ -14,6 +15,7 @@ use crate::{
     front::{FourLetter, four_letter::Host},
     input::Input,
     output::{CloseReason, Output},
+    tree::Tree,
 };
 
 /// Keeps a session alive over a long time.
@@ -86,10 +88,10 @@ fn removals_are_spread_over_time() {
 fn f25_a_wall_clock_that_jumps_expires_nobody() {
     let mut rig = Rig::new();
     let client = rig.connect();
-    rig.now.wall = zk_proto::WallMillis::new(rig.now.wall.get() + 1_000_000_000);
+    rig.now.wall = WallMillis::new(rig.now.wall.get() + 1_000_000_000);
     rig.pass(5_000);
     assert_eq!(rig.closing(client.conn), None);
-    rig.now.wall = zk_proto::WallMillis::new(0);
+    rig.now.wall = WallMillis::new(0);
     rig.send(client.conn, -2, OpCode::Ping, &Empty);
     rig.pass(5_000);
     assert_eq!(rig.closing(client.conn), None);
@@ -158,4 +160,72 @@ fn m44_an_unlisted_question_is_refused() {
     assert!(ask(&mut rig, FourLetter::Srvr).contains("Mode: standalone"));
     assert!(ask(&mut rig, FourLetter::Srst).contains("not in the whitelist"));
     assert!(rig.peer.stats().packets_received > 0, "and has no effect");
+}
+
+#[test]
+fn nodes_with_a_time_to_live_go_with_their_children_where_there_are_no_such_nodes() {
+    let config = PeerConfig::default();
+    assert!(!config.extended_types);
+    let ttl = |ttl_ms| CreateKind::Ttl(ttl_ms);
+    let plain = CreateKind::Create { ephemeral: false };
+    let rig = Rig::from_tree(
+        config,
+        |tree| {
+            for (zxid, path, kind) in [
+                (1, "/a", ttl(5_000)),
+                (2, "/a/b", plain),
+                (3, "/a/b/c", ttl(6_000)),
+                (4, "/a/d", ttl(5_000)),
+                (5, "/kept", plain),
+            ] {
+                tree_create(tree, zxid, path, kind);
+            }
+        },
+        Vec::new(),
+    );
+    assert_eq!(rig.paths(), ["/kept"]);
+    assert_eq!(rig.peer.stats().digest_mismatches, 0);
+    rig.peer.tree().check();
+}
+
+#[test]
+fn m37_a_session_from_elsewhere_that_owns_more_than_one_entry_can_name_ends_all_the_same() {
+    let config = PeerConfig { frame_bytes_max: 1_000, ..PeerConfig::default() };
+    let owner = SessionId::new(0x0100_0000_0000_0007);
+    let mut rig = Rig::from_tree(
+        config,
+        |tree| {
+            for zxid in 1..=100 {
+                let path = format!("/{}{zxid}", "n".repeat(60));
+                let kind = CreateKind::Create { ephemeral: true };
+                let txn = created(&path, kind);
+                tree.apply(&header_of(zxid, owner, &txn), txn);
+            }
+        },
+        vec![(owner, 4_000)],
+    );
+    assert_eq!(rig.paths().len(), 100);
+    rig.pass(10_000);
+    assert_eq!(rig.paths(), [""; 0], "its nodes went with it, in one transaction");
+    assert_eq!(rig.other, [], "and the server goes on");
+    let record = TxnRecord::decode(&rig.log[0], usize::MAX).expect("readable");
+    assert_eq!((record.txn, record.digest), (Txn::CloseSession(None), None));
+    let client = rig.connect();
+    assert_eq!(rig.create(client, "/next", b"", 0).error.get(), 0);
+    assert_eq!(rig.peer.stats().digest_mismatches, 0);
+}
+
+fn tree_create(tree: &mut Tree, zxid: i64, path: &str, kind: CreateKind) {
+    let txn = created(path, kind);
+    tree.apply(&header_of(zxid, SessionId::new(1), &txn), txn);
+}
+
+fn created(path: &str, kind: CreateKind) -> Txn {
+    let (path, acl, parent_cversion) = (path.into(), Acl::open().into(), Version::ANY);
+    Txn::Create(CreateTxn { path, data: None, acl, parent_cversion, kind })
+}
+
+fn header_of(zxid: i64, session: SessionId, txn: &Txn) -> TxnHeader {
+    let time = WallMillis::new(1_700_000_000_000);
+    TxnHeader { session, xid: Xid::new(1), zxid: Zxid::new(zxid), time, kind: txn.kind() }
 }
