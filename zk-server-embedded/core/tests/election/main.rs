@@ -112,7 +112,7 @@ fn in_peace_everybody_is_linked_once_and_silent() {
 /// Whoever can reach a quorum can lead it, even if others with better data can reach less.
 #[test]
 fn a_partial_partition_does_not_keep_a_leader_with_a_quorum_from_leading() {
-    for seed in 0..100 {
+    for seed in 0..25 {
         for best in 0..5 {
             let mut world = World::new(seed, 5, 0, 500);
             world.members[best].epoch = 1;
