@@ -72,6 +72,23 @@ async fn a_node_looks_like_curators() {
 }
 
 #[tokio::test]
+async fn an_uncontended_turn_is_three_requests() {
+    let world = World::start().await;
+    let zk = world.client().await;
+    let mutex = Mutex::new(&zk, PATH).expect("a path");
+    drop(mutex.lock().await.expect("the lock"));
+    zk.sync("/").await.expect("synced");
+
+    // Asking counts itself; how often, this tells.
+    let asking = world.packets_received().await;
+    let before = world.packets_received().await;
+    let guard = mutex.lock().await.expect("the lock");
+    guard.release().await.expect("released");
+    let after = world.packets_received().await;
+    assert_eq!((after - before) - (before - asking), 3, "create, list, delete");
+}
+
+#[tokio::test]
 async fn a_kazoo_layout_is_named_as_kazoo_names_it() {
     let world = World::start().await;
     let zk = world.client().await;

@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use zk_client::{Client, Runtime, SessionId};
 use zk_recipes::{Acquire, LockError, MutexGuard};
 use zk_server_embedded::testing::{Snapshot, TestServer};
+use zk_tests::subject::word_of;
 
 /// How long anything may take before the test counts as failed.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -45,6 +46,13 @@ impl World {
         let mut names: Vec<_> = look.children(path).into_iter().map(ToOwned::to_owned).collect();
         names.sort_by_key(|name| name[name.len().saturating_sub(10)..].to_owned());
         names
+    }
+
+    /// How many requests the server has had in all.
+    pub(crate) async fn packets_received(&self) -> i64 {
+        let words = word_of(self.server.local_addr(), "mntr").await.expect("an answer");
+        let count = words.lines().find_map(|line| line.strip_prefix("zk_packets_received\t"));
+        count.and_then(|count| count.parse().ok()).expect("a count")
     }
 
     /// Waits until the server's state is as wanted.

@@ -29,10 +29,10 @@
 //!
 //! # What each recipe promises
 //!
-//! | recipe | promises | shares its nodes with Curator's |
+//! | recipe | promises | shares nodes with |
 //! |---|---|---|
-//! | [`Mutex`] | one holder at a time, first come first served | `InterProcessMutex`, or kazoo's `Lock` |
-//! | [`LeaderLatch`] | one leader at a time, first come first served | `LeaderLatch` |
+//! | [`Mutex`] | one holder at a time, in order | Curator's `InterProcessMutex`, kazoo's `Lock` |
+//! | [`LeaderLatch`] | one leader at a time, in order | Curator's `LeaderLatch` |
 //!
 //! And all of them:
 //! - **No node is left behind.** Whatever future or guard is dropped, whenever: a task of the

@@ -32,6 +32,12 @@ use crate::{
 ///
 /// A guard is not `Clone`, so that none can give up what another still relies on; share it by
 /// `Arc`.
+///
+/// ```compile_fail
+/// # fn example(guard: zk_recipes::MutexGuard) {
+/// let another: zk_recipes::MutexGuard = guard.clone();
+/// # }
+/// ```
 pub struct Hold {
     place: Place,
     loss: Loss,

@@ -126,7 +126,7 @@ impl Line {
             position.set(Some(me));
             match self.shared.rule.turn(&queue, me) {
                 Turn::Mine => {
-                    if self.is_alive(&place).await? {
+                    if self.is_alive(&place, patience).await? {
                         return Ok(Some(place));
                     }
                 }
@@ -284,7 +284,7 @@ impl Line {
 
     /// Whether the node whose turn has come belongs to a session that is proven alive. When nobody
     /// can say, waits until somebody can; the line may be another by then.
-    async fn is_alive(&self, place: &Place) -> Result<bool, Failure> {
+    async fn is_alive(&self, place: &Place, patience: Patience) -> Result<bool, Failure> {
         let mut states = self.client().states();
         let mut is_first = true;
         while let Some(state) = states.next().await {
@@ -296,6 +296,9 @@ impl Line {
                     return Err(Failure::Evicted);
                 }
                 return Ok(is_first);
+            }
+            if patience == Patience::OneRound {
+                return Err(Failure::List(RequestError::ConnectionLost.into()));
             }
             is_first = false;
         }
