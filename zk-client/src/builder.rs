@@ -6,7 +6,7 @@ use zk_client_core::{Credentials, Session, SessionConfig};
 use zk_proto::{PathError, ZnodePath, limits::FRAME_BYTES_MAX_DEFAULT, path::Chroot};
 
 use crate::{
-    client::Client,
+    client::{Client, MESSAGE_BYTES_MAX},
     driver::Driver,
     error::ConnectError,
     resolve::ConnectString,
@@ -93,10 +93,10 @@ impl ClientBuilder {
         self
     }
 
-    /// The largest message to send and to accept, in bytes (`jute.maxbuffer`); 1 MiB unless set.
-    /// Must not exceed what the servers accept.
+    /// The largest message to send and to accept, in bytes (`jute.maxbuffer`); 1 MiB unless set,
+    /// 512 MiB at most. Must not exceed what the servers accept.
     pub const fn frame_bytes_max(mut self, bytes: usize) -> Self {
-        self.frame_bytes_max = bytes;
+        self.frame_bytes_max = if bytes < MESSAGE_BYTES_MAX { bytes } else { MESSAGE_BYTES_MAX };
         self
     }
 
@@ -143,7 +143,10 @@ impl ClientBuilder {
             if let std::task::Poll::Ready(result) = opened.as_mut().poll(context) {
                 return std::task::Poll::Ready(result);
             }
-            sleep.as_mut().poll(context).map(|()| Err(ConnectError::DeadlinePassed(timeout)))
+            sleep.as_mut().poll(context).map(|()| {
+                let last = client.trouble();
+                Err(ConnectError::DeadlinePassed { timeout, last })
+            })
         })
         .await?;
         Ok(client)

@@ -5,14 +5,14 @@ use std::future::IntoFuture;
 use zk_proto::{
     Acl, Stat, Version, Zxid,
     client::{DeleteRequest, OpCode, ReconfigRequest, SetAclRequest, SetDataRequest, StatResponse},
-    jute::{Encode, WireStr, Writer},
+    jute::{DecodeError, Encode, WireStr, Writer},
 };
 
 use crate::{
     answer::{good, node, read},
     client::{Client, Node},
-    error::{DeleteError, ReconfigError, SetAclError, SetError},
-    op::Op,
+    error::{DeleteError, ReconfigError, Refusal, SetAclError, SetError},
+    op::{Op, Reply},
 };
 
 /// Data about to be set; see [`Client::set`]. Await it or call [`Set::send`].
@@ -39,12 +39,13 @@ impl<'a> Set<'a> {
     /// Takes its place in the session's order. Answers the new stat.
     pub fn send(self) -> Op<Stat, SetError> {
         let Self { client, path, data, version } = self;
+        if let Err(error) = client.check_bytes(data.len()) {
+            return Op::refused(error.into(), stat);
+        }
         let body = |path: &str, writer: &mut Writer| {
             SetDataRequest { path: path.into(), data: Some(data), version }.encode(writer);
         };
-        client.ask(OpCode::SetData, path, None, body, |reply| {
-            Ok(read::<StatResponse>(&good::<SetError>(reply)?)?.stat)
-        })
+        client.ask(OpCode::SetData, path, None, body, stat)
     }
 }
 
@@ -125,13 +126,14 @@ impl<'a> SetAcl<'a> {
     /// Takes its place in the session's order. Answers the new stat.
     pub fn send(self) -> Op<Stat, SetAclError> {
         let Self { client, path, acl, version } = self;
+        if let Err(error) = client.check_bytes(acl_bytes(acl)) {
+            return Op::refused(error.into(), stat);
+        }
         let body = |path: &str, writer: &mut Writer| {
             let acl = Some(acl.iter().map(Into::into).collect());
             SetAclRequest { path: path.into(), acl, version }.encode(writer);
         };
-        client.ask(OpCode::SetAcl, path, None, body, |reply| {
-            Ok(read::<StatResponse>(&good::<SetAclError>(reply)?)?.stat)
-        })
+        client.ask(OpCode::SetAcl, path, None, body, stat)
     }
 }
 
@@ -189,6 +191,10 @@ impl<'a> Reconfig<'a> {
 
     /// Takes its place in the session's order. Answers the new configuration.
     pub fn send(self) -> Op<Node, ReconfigError> {
+        let bytes = [self.joining, self.leaving, self.members].into_iter().flatten().map(str::len);
+        if let Err(error) = self.client.check_bytes(bytes.sum()) {
+            return Op::refused(error.into(), |reply| node(&good::<ReconfigError>(reply)?));
+        }
         let string = |text: Option<&'a str>| text.map_or(WireStr::NULL, Into::into);
         let body = ReconfigRequest {
             joining: string(self.joining),
@@ -207,4 +213,13 @@ impl IntoFuture for Reconfig<'_> {
     fn into_future(self) -> Self::IntoFuture {
         self.send()
     }
+}
+
+fn stat<E: Refusal + From<DecodeError>>(reply: Reply) -> Result<Stat, E> {
+    Ok(read::<StatResponse>(&good::<E>(reply)?)?.stat)
+}
+
+/// Bytes of text in an access control list.
+pub(crate) fn acl_bytes(acl: &[Acl]) -> usize {
+    acl.iter().map(|acl| acl.id.scheme.len() + acl.id.id.len()).sum()
 }

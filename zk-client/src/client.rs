@@ -284,7 +284,7 @@ impl Client {
     /// this for one.
     pub fn remove_watches(&self, path: &str, kind: WatcherType) -> Op<(), RemoveWatchesError> {
         let decode = |reply| good(reply).map(|_| ());
-        let path = match self.inside(path) {
+        let path = match self.server_path(path) {
             Ok(path) => path,
             Err(error) => return Op::refused(error.into(), decode),
         };
@@ -379,6 +379,20 @@ impl Client {
 
     // ---- for the builders ----------------------------------------------------------------------
 
+    /// Refuses what is too large to be written into a message at all, before it is copied. The
+    /// exact limit is checked with the finished message.
+    pub(crate) fn check_bytes(&self, bytes: usize) -> Result<(), RequestError> {
+        if bytes <= MESSAGE_BYTES_MAX {
+            return Ok(());
+        }
+        let bytes_max = self.scope.shared.lock().session.frame_bytes_max();
+        Err(RequestError::TooLarge { bytes, bytes_max })
+    }
+
+    pub(crate) fn trouble(&self) -> String {
+        self.scope.shared.trouble.last()
+    }
+
     /// The server's path for a path of this client.
     pub(crate) fn inside<'a>(&self, path: &'a str) -> Result<Cow<'a, str>, PathError> {
         check(path)?;
@@ -386,8 +400,14 @@ impl Client {
         Ok(if chroot.is_none() { path.into() } else { chroot.join(path).into() })
     }
 
+    /// As [`Self::inside`], for a path of any length.
+    pub(crate) fn server_path<'a>(&self, path: &'a str) -> Result<Cow<'a, str>, RequestError> {
+        self.check_bytes(path.len())?;
+        Ok(self.inside(path)?)
+    }
+
     /// Asks something about a path.
-    pub(crate) fn ask<T, E: Refusal + From<PathError>>(
+    pub(crate) fn ask<T, E: Refusal>(
         &self,
         op: OpCode,
         path: &str,
@@ -395,7 +415,7 @@ impl Client {
         body: impl Fn(&str, &mut Writer),
         decode: fn(Reply) -> Result<T, E>,
     ) -> Op<T, E> {
-        let path = match self.inside(path) {
+        let path = match self.server_path(path) {
             Ok(path) => path,
             Err(error) => return Op::refused(error.into(), decode),
         };
@@ -430,6 +450,10 @@ impl fmt::Debug for Client {
         f.debug_struct("Client").field("state", &self.state()).finish_non_exhaustive()
     }
 }
+
+/// No part of a request may be larger than this, whatever the configured limit: a message must be
+/// able to hold several, and its length must fit 31 bits.
+pub(crate) const MESSAGE_BYTES_MAX: usize = 512 * 1024 * 1024;
 
 /// Where an ensemble keeps its configuration.
 const CONFIG_PATH: &str = "/zookeeper/config";

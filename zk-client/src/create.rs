@@ -12,6 +12,7 @@ use zk_proto::{
 
 use crate::{
     answer::{good, read, text},
+    change::acl_bytes,
     client::{Body, Client},
     error::CreateError,
     op::{Op, Reply},
@@ -144,6 +145,10 @@ pub(crate) struct Draft<'a> {
 impl Draft<'_> {
     /// The operation and the server's path, if the draft is legal.
     pub(crate) fn check(&self, client: &Client) -> Result<(OpCode, String), CreateError> {
+        let acl_bytes = self.acl.map_or(0, acl_bytes);
+        client.check_bytes(self.path.len())?;
+        client.check_bytes(self.data.len())?;
+        client.check_bytes(acl_bytes)?;
         // A server crashes on some combinations of mode and time to live; none leaves here.
         if self.mode.has_ttl() != self.ttl_ms().is_some() || self.acl.is_some_and(<[Acl]>::is_empty)
         {

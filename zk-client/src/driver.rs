@@ -90,6 +90,7 @@ impl Driver {
                 }
                 Poll::Ready(Err(error)) => {
                     tracing::debug!(server = self.server(), %error, "cannot connect");
+                    self.shared.trouble.note(format!("{}: {error}", self.server()));
                     self.link = Link::Down;
                     self.handle(Input::ConnectFailed);
                 }
@@ -109,7 +110,12 @@ impl Driver {
                 Poll::Pending => return,
                 Poll::Ready(Ok(count)) if count > 0 => writing.written += count,
                 Poll::Ready(Ok(_) | Err(_)) => {
-                    self.broken();
+                    // What the server said before it left still counts.
+                    self.write = None;
+                    self.poll_read(context);
+                    if matches!(self.link, Link::Open(_)) {
+                        self.broken();
+                    }
                     return;
                 }
             }
@@ -170,6 +176,7 @@ impl Driver {
                 Output::Connect(server) => {
                     self.link =
                         Link::Opening(Box::pin(open(Arc::clone(&shared.runtime), server.clone())));
+                    shared.trouble.note_first(|| format!("{server}: no answer"));
                     self.server = Some(server);
                     next = Next::Again;
                 }
@@ -226,6 +233,9 @@ impl Driver {
 
     fn report(&self, reason: DisconnectReason) {
         let server = self.server();
+        if reason != DisconnectReason::ConnectFailed {
+            self.shared.trouble.note(format!("{server}: {reason}"));
+        }
         if let DisconnectReason::Violation(violation) = reason {
             tracing::warn!(server, %violation, "server put aside");
         } else {

@@ -80,6 +80,9 @@ impl Multi {
 
     /// Sets a node's data, if it has this version ([`Version::ANY`] for any).
     pub fn set(self, path: &str, data: &[u8], version: Version) -> Self {
+        if let Err(error) = self.client.check_bytes(data.len()) {
+            return self.fail(error);
+        }
         self.add(path, |path, ops| {
             let request = SetDataRequest { path: path.into(), data: Some(data), version };
             MultiOp::SetData(request).encode(ops);
@@ -110,6 +113,9 @@ impl Multi {
             return Op::refused(error, multi);
         }
         MultiHeader::END.encode(&mut self.ops);
+        if let Err(error) = self.client.check_bytes(self.ops.len()) {
+            return Op::refused(error.into(), multi);
+        }
         let body = Body(|writer: &mut Writer| writer.raw(self.ops.as_slice()));
         self.client.ask_body(OpCode::Multi, &body, multi)
     }
@@ -134,12 +140,17 @@ impl Multi {
     }
 
     fn add(mut self, path: &str, encode: impl FnOnce(&str, &mut Writer)) -> Self {
-        match self.client.inside(path) {
+        match self.client.server_path(path) {
             Ok(path) => encode(&path, &mut self.ops),
-            Err(error) => {
-                self.error.get_or_insert_with(|| RequestError::Path(error).into());
-            }
+            Err(error) => return self.fail(error),
         }
+        self.count += 1;
+        self
+    }
+
+    /// One operation cannot be sent, so none will be.
+    fn fail(mut self, error: RequestError) -> Self {
+        self.error.get_or_insert_with(|| error.into());
         self.count += 1;
         self
     }
@@ -248,15 +259,18 @@ impl MultiRead {
             return Op::refused(error, multi_read);
         }
         MultiHeader::END.encode(&mut self.ops);
+        if let Err(error) = self.client.check_bytes(self.ops.len()) {
+            return Op::refused(error, multi_read);
+        }
         let body = Body(|writer: &mut Writer| writer.raw(self.ops.as_slice()));
         self.client.ask_body(OpCode::MultiRead, &body, multi_read)
     }
 
     fn add(mut self, path: &str, encode: impl FnOnce(&str, &mut Writer)) -> Self {
-        match self.client.inside(path) {
+        match self.client.server_path(path) {
             Ok(path) => encode(&path, &mut self.ops),
             Err(error) => {
-                self.error.get_or_insert_with(|| error.into());
+                self.error.get_or_insert(error);
             }
         }
         self

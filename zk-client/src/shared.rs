@@ -33,7 +33,27 @@ pub(crate) struct Shared {
     inner: Mutex<Inner>,
     pub(crate) runtime: Arc<dyn Runtime>,
     pub(crate) states: StateCell<SessionState>,
+    pub(crate) trouble: Trouble,
     watch_buffer_max: usize,
+}
+
+/// What went wrong last while looking for a server, for people to read.
+#[derive(Default)]
+pub(crate) struct Trouble(Mutex<Option<String>>);
+
+impl Trouble {
+    pub(crate) fn note(&self, what: String) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(what);
+    }
+
+    /// Unless something went wrong already.
+    pub(crate) fn note_first(&self, what: impl FnOnce() -> String) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(what);
+    }
+
+    pub(crate) fn last(&self) -> String {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone().unwrap_or_default()
+    }
 }
 
 pub(crate) struct Inner {
@@ -74,7 +94,8 @@ impl Shared {
             seq: 0,
             next_watch: 0,
         };
-        Self { inner: Mutex::new(inner), runtime, states, watch_buffer_max }
+        let trouble = Trouble::default();
+        Self { inner: Mutex::new(inner), runtime, states, trouble, watch_buffer_max }
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -191,7 +212,8 @@ impl Shared {
     }
 
     pub(crate) fn epoch(&self) -> Option<SessionEpoch> {
-        self.lock().session.state().epoch()
+        let inner = self.lock();
+        if inner.is_orphaned { None } else { inner.session.state().epoch() }
     }
 
     /// Wakes the driver if it is parked; a driver that runs looks again before it parks.

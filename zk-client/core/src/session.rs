@@ -242,6 +242,11 @@ impl Session {
         self.liveness.timeout()
     }
 
+    /// The largest message sent and accepted, in bytes.
+    pub const fn frame_bytes_max(&self) -> usize {
+        self.config.frame_bytes_max
+    }
+
     /// The newest state of the ensemble that any answer has shown.
     pub const fn last_zxid(&self) -> Zxid {
         self.seen

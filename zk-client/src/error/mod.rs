@@ -137,8 +137,13 @@ pub enum ConnectError {
     #[error("connection string: {0}")]
     ConnectString(#[from] ConnectStringError),
     /// No server opened a session in time.
-    #[error("no session within {0:?}")]
-    DeadlinePassed(std::time::Duration),
+    #[error("no session within {timeout:?} ({last})")]
+    DeadlinePassed {
+        /// How long was waited.
+        timeout: std::time::Duration,
+        /// The server tried last and what went wrong there, for people to read.
+        last: String,
+    },
     /// The session ended before it began, for instance because the credentials were refused.
     #[error(transparent)]
     SessionOver(#[from] SessionEnd),

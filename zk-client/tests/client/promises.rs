@@ -93,6 +93,40 @@ async fn a_future_dropped_after_sending_drops_only_the_answer() {
 // ---- loss --------------------------------------------------------------------------------------
 
 #[tokio::test(start_paused = true)]
+async fn answers_that_came_before_the_break_are_not_lost_to_a_write_under_way() {
+    let (_server, mut peer, zk) = connected().await;
+    let answered = zk.get("/a");
+    let xid = peer.expect("getData /a").await;
+    let data = vec![0; 900_000];
+    let unanswered: Vec<_> = (0..3).map(|_| zk.set("/b", &data).send()).collect();
+    tokio::task::yield_now().await;
+    peer.reply_data(xid, b"answer").await;
+    drop(peer);
+    assert_eq!(&answered.await.unwrap().data[..], b"answer");
+    drop(unanswered);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_no_message_can_hold_is_refused_and_harms_nobody() {
+    let (_server, mut peer, zk) = connected().await;
+    // Never touched, so it takes no memory.
+    let huge = vec![0; 1 << 31];
+    let is_too_large = |error: &dyn OperationError| {
+        assert_eq!(error.outcome(), Outcome::NotSent);
+        matches!(error.request_error(), Some(RequestError::TooLarge { bytes, .. }) if *bytes >= 1 << 31)
+    };
+    assert!(is_too_large(&zk.set("/a", &huge).await.unwrap_err()));
+    assert!(is_too_large(&zk.create("/a", &huge).await.unwrap_err()));
+    assert!(is_too_large(&zk.multi().set("/a", &huge, Version::ANY).commit().await.unwrap_err()));
+    let create = zk.multi().create("/a", &huge, CreateMode::Persistent);
+    assert!(is_too_large(&create.commit().await.unwrap_err()));
+    let next = zk.get("/a");
+    let xid = peer.expect("getData /a").await;
+    peer.reply_data(xid, b"").await;
+    next.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_sent_request_whose_connection_breaks_has_an_unknown_outcome() {
     let (mut server, mut peer, zk) = connected().await;
     let op = zk.create("/a", b"").send();
@@ -192,7 +226,9 @@ async fn connecting_ends_at_its_deadline() {
     let (server, builder) = world();
     let timeout = Duration::from_secs(5);
     let error = builder.connect_timeout(timeout).connect().await.unwrap_err();
-    assert_eq!(error, ConnectError::DeadlinePassed(timeout));
+    let last = "zk1:2181: no answer".to_owned();
+    assert_eq!(error, ConnectError::DeadlinePassed { timeout, last });
+    assert_eq!(error.to_string(), "no session within 5s (zk1:2181: no answer)");
     drop(server);
 }
 
