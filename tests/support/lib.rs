@@ -6,6 +6,7 @@
 //!  process    a child that dies with its handle, its output kept for the failure report
 //!  relay      a wire between a client and a server that can be cut
 //!  raw        one connection, frame by frame, that may send what no client would
+//!  load       every kind of transaction
 //!  masked     replies with times, session ids and passwords taken out
 //!  golden     conversations captured from Apache 3.9.5
 //!  dump       a whole tree, read through any server
@@ -20,6 +21,7 @@
 
 pub mod dump;
 pub mod golden;
+pub mod load;
 pub mod masked;
 pub mod patience;
 pub mod peers;

@@ -207,6 +207,19 @@ impl Raw {
         }
     }
 
+    /// Whether the server has hung up by now, as far as this side has heard.
+    pub fn has_ended(&mut self) -> bool {
+        let mut bytes = [0; 64];
+        match self.stream.try_read(&mut bytes) {
+            Ok(0) => true,
+            Ok(count) => {
+                self.received.extend_from_slice(&bytes[..count]);
+                false
+            }
+            Err(error) => error.kind() != std::io::ErrorKind::WouldBlock,
+        }
+    }
+
     /// Waits until the server has hung up, and that it said nothing before.
     ///
     /// # Panics
