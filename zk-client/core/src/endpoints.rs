@@ -39,7 +39,7 @@ pub(crate) struct Endpoints {
     entries: Vec<Entry>,
     /// Invariant: below `entries.len()`.
     current: usize,
-    /// Attempts since the last success.
+    /// Attempts and broken connections since a server last answered.
     failures: u32,
     rng: Rng,
 }
@@ -85,7 +85,7 @@ impl Endpoints {
         self.entries.len()
     }
 
-    /// A session was opened or taken up again.
+    /// The server answered more than a greeting: some greet and hang up.
     pub(crate) const fn succeeded(&mut self) {
         self.failures = 0;
     }

@@ -56,6 +56,7 @@ impl Session {
         match header.xid {
             Xid::NOTIFICATION => self.fired(header.zxid, &frame),
             Xid::PING if self.liveness.ping_answered() => {
+                self.endpoints.succeeded();
                 self.revive();
                 Ok(())
             }
@@ -70,6 +71,7 @@ impl Session {
         self.see(header.zxid)?;
         let entry = self.line.answered(header.xid)?;
         self.liveness.answered(entry.sent_at);
+        self.endpoints.succeeded();
         self.revive();
         if let Some(closing) = &mut self.closing {
             closing.put_off(self.now);

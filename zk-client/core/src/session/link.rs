@@ -57,7 +57,6 @@ impl Session {
         self.epoch = Some(epoch);
         self.is_portable |= !is_read_only;
         self.link = Link::Up;
-        self.endpoints.succeeded();
         self.liveness.connected(self.now, asked, timeout);
         self.urgent.clear();
         self.auth.present_all(&mut self.urgent);

@@ -57,6 +57,10 @@ impl World {
         self
     }
 
+    pub(super) const fn now_ms(&self) -> u64 {
+        self.now.as_millis()
+    }
+
     pub(super) fn handle(&mut self, input: Input<'_>) {
         self.session.handle(self.now, input);
     }

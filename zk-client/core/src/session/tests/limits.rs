@@ -156,6 +156,28 @@ fn m59_a_tiny_session_timeout_does_not_make_us_spin() {
 }
 
 #[test]
+fn a_server_that_greets_and_hangs_up_is_tried_ever_more_slowly() {
+    let mut world = World::connected();
+    let mut pause_ms = 0;
+    for _ in 0..12 {
+        world.handle(Input::Disconnected);
+        world.drain();
+        let before = world.now_ms();
+        world.reconnect();
+        world.drain();
+        pause_ms = world.now_ms() - before;
+    }
+    assert!(pause_ms >= 300, "{pause_ms} ms");
+    world.ask(1, "/a");
+    world.flush();
+    world.reply(1, 1, 0, b"");
+    world.handle(Input::Disconnected);
+    let before = world.now_ms();
+    world.reopen();
+    assert!(world.now_ms() - before <= 100, "a server that answers is a good one");
+}
+
+#[test]
 fn credentials_too_large_for_any_server_stay_here() {
     let mut world = World::with(|config| config.frame_bytes_max = 100);
     world.connect();
