@@ -12,3 +12,4 @@ mod malformed;
 mod pair;
 mod replay;
 mod sweep;
+mod words;

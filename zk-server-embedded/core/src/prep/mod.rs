@@ -68,7 +68,8 @@ impl<'a> Scene<'a> {
     /// rule of the operation's table that is broken.
     ///
     /// # Errors
-    /// [`Refused`] when the bytes are no such request. Nothing was asked then, so nothing is logged.
+    /// [`Refused`] when the bytes are no such request. Nothing was asked then, so nothing is
+    /// logged.
     pub fn decide(&self, op: OpCode, body: &[u8]) -> Result<Txn, Refused> {
         let decided = match op {
             OpCode::SetData => self.set_data(&record(body).map_err(Refused)?),
