@@ -35,7 +35,7 @@ pub enum StopReason {
     /// Storage failed. Nothing that was not durable was acknowledged; what the log holds is found
     /// at the next start.
     StorageFailed,
-    /// Its thread died of a bug. What was acknowledged is safe.
+    /// A bug struck it down. What was acknowledged is safe.
     Crashed,
 }
 
@@ -64,6 +64,9 @@ impl Future for Driver {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<StopReason> {
         let Self { hub, orders, sleep, armed } = self.get_mut();
         let hub = &mut *hub.borrow_mut();
+        if hub.has_crashed() {
+            return Poll::Ready(StopReason::Crashed);
+        }
         hub.driver_is(cx.waker());
         for _ in 0..ROUNDS_PER_TURN_MAX {
             while let Poll::Ready(order) = orders.poll_recv(cx) {

@@ -137,7 +137,14 @@ impl Member {
         let accepting = task::spawn_local(client_listener::accept(Rc::clone(&hub), listener));
         let reason = Driver::new(Rc::clone(&hub), orders).await;
         accepting.abort();
-        let log = hub.borrow_mut().finish();
+        let mut hub = hub.borrow_mut();
+        let log = match reason {
+            StopReason::Asked | StopReason::StorageFailed => hub.finish(),
+            StopReason::Crashed => {
+                hub.abandon();
+                None
+            }
+        };
         Remains { reason, listener: kept_listener, log }
     }
 }

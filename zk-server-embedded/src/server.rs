@@ -34,6 +34,8 @@ use crate::{
 /// ```
 pub struct Server {
     running: Running,
+    /// Why it stopped, once that was said.
+    ended: Option<StopReason>,
 }
 
 /// What a server is doing, at one moment.
@@ -88,7 +90,7 @@ impl Server {
     }
 
     pub(crate) const fn new(running: Running) -> Self {
-        Self { running }
+        Self { running, ended: None }
     }
 
     /// The address clients connect to, with the port that was chosen.
@@ -133,20 +135,29 @@ impl Server {
     /// Waits until the server stops by itself, which it does only when its storage fails or a bug
     /// strikes it down.
     pub async fn stopped(&mut self) -> StopReason {
-        match (&mut self.running.stopped).await {
-            Ok(remains) => remains.reason,
-            Err(_) => StopReason::Crashed,
+        if let Some(reason) = self.ended {
+            return reason;
         }
+        let remains = (&mut self.running.stopped).await;
+        let reason = remains.map_or(StopReason::Crashed, |remains| remains.reason);
+        self.ended = Some(reason);
+        reason
     }
 
     /// Stops the server and waits until it has: writes under way are finished and answered, then
     /// connections and listener are closed and the data directory is released. Sessions live on for
     /// their timeout and can be taken up again after a restart on the same data.
     pub async fn shutdown(self) -> StopReason {
+        if let Some(reason) = self.ended {
+            return reason;
+        }
         self.stop().await.map_or(StopReason::Crashed, |remains| remains.reason)
     }
 
     pub(crate) async fn stop(self) -> Option<Remains> {
+        if self.ended.is_some() {
+            return None;
+        }
         let Running { orders, stopped, .. } = self.running;
         // Where the server has stopped already, nobody takes the order.
         drop(orders.send(Order::Stop).await);
@@ -168,5 +179,64 @@ impl Server {
 impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Server").field("address", &self.running.address).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::{Read as _, Write as _},
+        net::TcpStream,
+        time::Duration,
+    };
+
+    use zk_proto::{ConnId, SessionId, client::ConnectRequest, jute};
+
+    use super::*;
+
+    const REQUEST: ConnectRequest<'_> = ConnectRequest {
+        protocol_version: 0,
+        last_zxid_seen: Zxid::ZERO,
+        timeout_ms: 30_000,
+        session: SessionId::NONE,
+        password: None,
+        read_only: None,
+    };
+
+    fn block_on<T>(future: impl Future<Output = T>) -> T {
+        tokio::runtime::Builder::new_current_thread().build().expect("a runtime").block_on(future)
+    }
+
+    #[test]
+    fn a_server_with_a_bug_stops_as_a_whole_and_says_so() {
+        let mut server = block_on(Server::builder().start()).expect("a server");
+        let remote = server.local_addr();
+        // The number that the first connection will have: its own task is what the bug strikes.
+        let conn = ConnId::new(1 << 32);
+        let misled = server.call(move |hub| {
+            let now = hub.clock.now();
+            hub.handle(now, Input::Connect { conn, remote, request: REQUEST });
+        });
+        block_on(misled).expect("it runs");
+        let mut client = TcpStream::connect(remote).expect("a connection");
+        client.set_read_timeout(Some(Duration::from_secs(20))).expect("a timeout");
+        let mut bystander = client.try_clone().expect("a descriptor");
+        let body = jute::encode(&REQUEST);
+        let length = i32::try_from(body.len()).expect("short").to_be_bytes();
+        client.write_all(&[&length[..], &body].concat()).expect("it is open");
+        assert_eq!(bystander.read(&mut [0; 1]).unwrap_or(0), 0, "closed without an answer");
+        assert_eq!(block_on(server.stopped()), StopReason::Crashed);
+        assert_eq!(block_on(server.stats()), Err(Stopped));
+        assert!(TcpStream::connect(remote).is_err(), "nobody listens any more");
+    }
+
+    #[test]
+    fn why_a_server_stopped_may_be_asked_again() {
+        let mut server = block_on(Server::builder().start()).expect("a server");
+        block_on(server.call(|hub| hub.handle(hub.clock.now(), Input::StorageFailed)))
+            .expect("it runs");
+        assert_eq!(block_on(server.stopped()), StopReason::StorageFailed);
+        assert_eq!(block_on(server.stopped()), StopReason::StorageFailed);
+        assert_eq!(block_on(server.shutdown()), StopReason::StorageFailed);
     }
 }

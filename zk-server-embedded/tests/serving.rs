@@ -55,8 +55,8 @@ fn requests_sent_behind_the_handshake_are_answered_in_order() {
     let mut bytes = support::framed(&jute::encode(&support::new_session(30_000)));
     for number in 1..=100 {
         let path = format!("/n{number}");
-        let body = support::create(&path, b"", 0);
-        bytes.extend(support::request_frame(zk_proto::Xid::new(number), OpCode::Create, &body));
+        let body = create(&path, b"", 0);
+        bytes.extend(request_frame(Xid::new(number), OpCode::Create, &body));
     }
     client.send(&bytes);
     assert!(client.frame().is_some(), "the session");
@@ -139,7 +139,7 @@ fn the_clock_can_be_put_forward() {
 fn nodes_live_as_long_as_the_clock_says() {
     let server = server();
     let mut client = Raw::connect(server.local_addr());
-    let request = support::create("/brief", b"", 5);
+    let request = create("/brief", b"", 5);
     let request = zk_proto::client::CreateTtlRequest {
         path: request.path,
         data: request.data,
@@ -166,7 +166,7 @@ fn a_lost_reply_was_carried_out_or_not_as_the_test_says() {
         client.create("/locks", b"", 0).ok();
         block_on(server.lose_reply(OpCode::Create, "/locks", applied)).expect("runs");
         client.create("/elsewhere", b"", 0).ok();
-        client.post(OpCode::Create, &support::create("/locks/a", b"", EPHEMERAL));
+        client.post(OpCode::Create, &create("/locks/a", b"", EPHEMERAL));
         client.assert_closed();
         let snapshot = block_on(server.snapshot()).expect("runs");
         let expected: &[&str] = if applied == Applied::Yes { &["a"] } else { &[] };

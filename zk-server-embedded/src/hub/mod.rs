@@ -12,10 +12,13 @@
 mod sending;
 
 use std::{
+    cell::{RefCell, RefMut},
     collections::{HashMap, VecDeque},
     mem,
     net::{IpAddr, SocketAddr},
+    ops::{Deref, DerefMut},
     task::Waker,
+    thread,
     time::{Duration, Instant},
 };
 
@@ -67,6 +70,7 @@ pub(crate) struct Hub {
     scratch: Vec<u8>,
     driver: Option<Waker>,
     is_fenced: bool,
+    has_crashed: bool,
 }
 
 /// Why a connection was not let in.
@@ -105,6 +109,7 @@ impl Hub {
             scratch: vec![0; SCRATCH_BYTES],
             driver: None,
             is_fenced: false,
+            has_crashed: false,
         }
     }
 
@@ -356,6 +361,13 @@ impl Hub {
         self.storage.take_log()
     }
 
+    /// Stops without another word to anybody: what is under way is finished on disk, since it was
+    /// handed over, and answered by nobody, since nobody knows what the bug left undone.
+    pub(crate) fn abandon(&mut self) {
+        self.storage.finish();
+        self.end_all();
+    }
+
     /// What there is to say about the server in short.
     pub(crate) fn stats(&self) -> Stats {
         let tree = self.peer.tree();
@@ -371,6 +383,11 @@ impl Hub {
     /// Whether storage has failed and nothing will be served any more.
     pub(crate) const fn is_fenced(&self) -> bool {
         self.is_fenced
+    }
+
+    /// Whether a task died while it held the hub, so that nothing can be relied on.
+    pub(crate) const fn has_crashed(&self) -> bool {
+        self.has_crashed
     }
 
     fn carry_out(&mut self, output: Output) {
@@ -403,6 +420,41 @@ impl Hub {
 
     fn give_up_later(&mut self, conn: ConnId) {
         self.deadlines.push_back((self.clock.now().mono + GIVE_UP_AFTER, conn));
+    }
+}
+
+/// The hub, held by one task for one turn. A task that dies in between takes the member along: the
+/// runtime would let all others go on with whatever it left half-done.
+// reliability.md rule 3
+#[derive(Debug)]
+pub(crate) struct Turn<'a>(RefMut<'a, Hub>);
+
+impl<'a> Turn<'a> {
+    pub(crate) fn take(hub: &'a RefCell<Hub>) -> Self {
+        Self(hub.borrow_mut())
+    }
+}
+
+impl Deref for Turn<'_> {
+    type Target = Hub;
+
+    fn deref(&self) -> &Hub {
+        &self.0
+    }
+}
+
+impl DerefMut for Turn<'_> {
+    fn deref_mut(&mut self) -> &mut Hub {
+        &mut self.0
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.has_crashed = true;
+            self.0.wake_driver();
+        }
     }
 }
 

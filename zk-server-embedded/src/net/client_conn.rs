@@ -22,7 +22,7 @@ use zk_server_core::{
 
 use crate::{
     host,
-    hub::{Hub, Standing},
+    hub::{Hub, Standing, Turn},
 };
 
 /// A connection's task. It owns no buffer while nothing has arrived or what arrived was whole
@@ -77,7 +77,7 @@ impl Future for ClientTask {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let Self { hub, reader } = self.get_mut();
-        let hub = &mut *hub.borrow_mut();
+        let hub = &mut *Turn::take(hub);
         for _ in 0..READS_PER_TURN_MAX {
             match hub.standing(reader.conn, cx.waker()) {
                 None => return Poll::Ready(()),

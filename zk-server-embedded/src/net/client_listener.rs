@@ -14,7 +14,7 @@ use tokio::{
 };
 
 use super::client_conn::ClientTask;
-use crate::hub::Hub;
+use crate::hub::{Hub, Turn};
 
 /// How long nothing is accepted after the system had no descriptor or no memory for a connection.
 // reliability.md F39
@@ -70,7 +70,7 @@ fn admit(hub: &Rc<RefCell<Hub>>, stream: TcpStream, remote: SocketAddr) {
         return;
     }
     let (read, write) = stream.into_split();
-    let admitted = hub.borrow_mut().admit(remote, write);
+    let admitted = Turn::take(hub).admit(remote, write);
     match admitted {
         Ok(conn) => {
             task::spawn_local(ClientTask::new(Rc::clone(hub), conn, remote, read));
