@@ -366,8 +366,10 @@ impl Client {
     /// Ends the session behind everything asked before. Its ephemeral nodes go with it. What is
     /// asked afterwards, of any clone, fails.
     ///
-    /// Without a connection this waits a few seconds for one and then leaves the session to expire.
-    /// Closing what is closed is no error. Dropping the future does not call the closing off.
+    /// Waits as long as the server goes on answering what was asked before. Five seconds without an
+    /// answer or a connection, and the session is left to expire. Closing what is closed is no
+    /// error, and a second close waits for the first. Dropping the future does not call the closing
+    /// off.
     pub fn close(&self) -> Op<(), RequestError> {
         let submitted = self.handle.0.close();
         let decode = |reply: Reply| match reply.result {

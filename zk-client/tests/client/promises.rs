@@ -113,7 +113,8 @@ async fn what_no_message_can_hold_is_refused_and_harms_nobody() {
     let huge = vec![0; 1 << 31];
     let is_too_large = |error: &dyn OperationError| {
         assert_eq!(error.outcome(), Outcome::NotSent);
-        matches!(error.request_error(), Some(RequestError::TooLarge { bytes, .. }) if *bytes >= 1 << 31)
+        let error = error.request_error();
+        matches!(error, Some(RequestError::TooLarge { bytes, .. }) if *bytes >= 1 << 31)
     };
     assert!(is_too_large(&zk.set("/a", &huge).await.unwrap_err()));
     assert!(is_too_large(&zk.create("/a", &huge).await.unwrap_err()));
