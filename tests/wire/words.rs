@@ -55,9 +55,18 @@ async fn m44_m45_mntr_answers_the_same_keys() {
     assert!(missing.is_empty() && foreign.is_empty(), "missing {missing:?}, foreign {foreign:?}");
 }
 
-/// A text with every number, name of a directory, date and version replaced.
+/// A text with every number, name of a directory, date and version replaced. Connections come in
+/// no order.
 fn shape(text: &str) -> Vec<String> {
-    text.split('\n').map(line_shape).collect()
+    let mut lines: Vec<_> = text.split('\n').map(line_shape).collect();
+    for connections in lines.chunk_by_mut(|one, next| is_connection(one) && is_connection(next)) {
+        connections.sort();
+    }
+    lines
+}
+
+fn is_connection(line: &str) -> bool {
+    line.starts_with(" /")
 }
 
 fn line_shape(line: &str) -> String {
