@@ -55,7 +55,8 @@ pub struct RecoverConfig {
 // reliability.md G13
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum DigestPolicy {
-    /// A difference that lasts is refused; one that heals is reported.
+    /// A difference that lasts is refused; one that heals is reported, and so is every one where
+    /// names go beyond ASCII, since Apache's digests of those depend on its locale.
     Refuse,
     /// Any difference is only reported.
     Report,
@@ -488,6 +489,7 @@ fn finish(
     let mismatches = replay.mismatches;
     if let Some(since) = mismatches.first.filter(|_| mismatches.lasts)
         && config.digest == DigestPolicy::Refuse
+        && has_plain_names(&replay.tree)
     {
         let file = logs.last().map_or_else(String::new, |file| file.name.clone());
         let fault = Fault::Digest { since };
@@ -508,6 +510,19 @@ fn finish(
         sessions: replay.sessions.into_iter().collect(),
         report,
     })
+}
+
+/// Whether servers of all makes agree on the digest of such a tree. Apache's takes the bytes of a
+/// path in the character set of its process, and so depends on where it was started.
+// ZooKeeper: DigestCalculator.calculateDigest (String.getBytes)
+fn has_plain_names(tree: &Tree) -> bool {
+    let mut walk = tree.walk();
+    while let Some(node) = walk.next(tree) {
+        if !node.path().is_ascii() {
+            return false;
+        }
+    }
+    true
 }
 
 /// Leaves nothing that would stop an Apache server: no torn tail, no half header, no rests.
