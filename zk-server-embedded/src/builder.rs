@@ -2,7 +2,7 @@
 
 use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
-use zk_server_core::config::{FourLetterWords, PeerConfig};
+use zk_server_core::config::{FourLetterWords, PeerConfig, Secret};
 
 use crate::{
     config_file::{ConfigFile, FileSettings},
@@ -126,7 +126,7 @@ impl ServerBuilder {
     /// Lets whoever knows the password past every ACL. `identity` is `super:` and the base64 SHA-1
     /// of `super:password`; [`digest_identity`](crate::digest_identity) makes one.
     pub fn super_digest(mut self, identity: impl Into<String>) -> Self {
-        self.config.super_digest = Some(identity.into());
+        self.config.super_digest = Some(Secret::new(identity));
         self
     }
 

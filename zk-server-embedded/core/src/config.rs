@@ -1,7 +1,9 @@
 //! What a server is told once, at its start: complete and legal.
 
 use alloc::{string::String, vec::Vec};
+use core::fmt;
 
+use zeroize::Zeroize as _;
 use zk_proto::{ServerId, limits::FRAME_BYTES_MAX_DEFAULT};
 
 use crate::limits::CONNECTIONS_PER_ADDRESS_MAX_DEFAULT;
@@ -33,7 +35,7 @@ pub struct PeerConfig {
     pub skip_acl: bool,
     /// `super:` and the base64 SHA-1 of `super:password`
     /// (`DigestAuthenticationProvider.superDigest`).
-    pub super_digest: Option<String>,
+    pub super_digest: Option<Secret>,
     /// Whether the `digest` scheme is offered (`DigestAuthenticationProvider.enabled`).
     pub digest_auth: bool,
     /// Schemes of which a client must have used one before it may do anything
@@ -71,6 +73,42 @@ pub struct PeerConfig {
     pub reconfig_enabled: bool,
     /// The configuration as the word `conf` shows it.
     pub shown: ShownConfig,
+}
+
+/// A text that is never shown by mistake, and gone from memory when it is dropped.
+// reliability.md rule 27, M55
+#[derive(Clone, Eq, PartialEq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Keeps a text from being shown.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The text itself.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<&str> for Secret {
+    fn from(text: &str) -> Self {
+        Self::new(text)
+    }
+}
+
+impl Drop for Secret {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
+
+/// Says that there is something, and not what.
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret")
+    }
 }
 
 /// What only the shell knows and the word `conf` shows.

@@ -96,6 +96,7 @@ used! {
     },
     "db.autocreate" => |draft, value| draft.files.creates_database = value.switch()?,
     "datadir.autocreate" => |draft, value| draft.files.creates_directories = value.switch()?,
+    "reconfigEnabled" => |draft, value| draft.peer.reconfig_enabled = value.switch()?,
     "enforceQuota" => |draft, value| draft.peer.enforce_quota = value.switch()?,
     "extendedTypesEnabled" => |draft, value| draft.peer.extended_types = value.switch()?,
     "closeSessionTxn.enabled" => |draft, value| {
@@ -104,7 +105,7 @@ used! {
     "digest.enabled" => |draft, value| draft.peer.digest = value.switch()?,
     "skipACL" => |draft, value| draft.peer.skip_acl = value.switch()?,
     "DigestAuthenticationProvider.superDigest" => |draft, value| {
-        draft.peer.super_digest = Some(value.text().to_owned());
+        draft.peer.super_digest = Some(value.text().into());
     },
     "DigestAuthenticationProvider.enabled" => |draft, value| {
         draft.peer.digest_auth = value.switch()?;
@@ -199,17 +200,13 @@ fn words(draft: &mut Draft, value: Value<'_>) {
     };
 }
 
-/// Keys that would leave a door open, or shut one, if they were passed over.
+/// Keys that would leave a door open, or shut one, if they were passed over; unless they say no.
 const REFUSED: &[(&str, &str)] = &[
     ("secureClientPort", TLS),
     ("secureClientPortAddress", TLS),
     ("client.portUnification", TLS),
     ("dynamicConfigFile", "expected no ensemble: ensembles are not part of this version"),
     ("sessionRequireClientSASLAuth", SASL),
-    (
-        "enableEagerACLCheck",
-        "expected false or nothing: a lone server always checks when it writes",
-    ),
     ("ensembleAuthName", "expected nothing: the scheme `ensemble` is not part of this version"),
 ];
 const TLS: &str = "expected no TLS port: TLS is not part of this version";
@@ -222,8 +219,9 @@ const SILENT: &[&str] = &[
     "connectToLearnerMasterLimit",
     "electionAlg",
     "peerType",
+    // A server on its own checks ACLs as it writes, whatever this says.
+    "enableEagerACLCheck",
     "standaloneEnabled",
-    "reconfigEnabled",
     "quorumListenOnAllIPs",
     "syncEnabled",
     "cnxTimeout",

@@ -119,6 +119,7 @@ impl ConfigFile {
             match keys::meaning_of(key) {
                 Meaning::Used(apply) => apply(&mut draft, Value::new(&setting))?,
                 Meaning::Member => members.push(setting),
+                Meaning::Refused(_) if says_no(&setting.value) => {}
                 Meaning::Refused(problem) => return Err(error(&setting, problem)),
                 Meaning::WithoutEffect => draft.warnings.push(format!(
                     "{}: {} has no effect in this server",
@@ -222,6 +223,11 @@ impl Draft {
             warnings: self.warnings,
         })
     }
+}
+
+/// Whether a value switches something off that is off.
+fn says_no(value: &str) -> bool {
+    value.is_empty() || ["false", "no"].iter().any(|no| value.eq_ignore_ascii_case(no))
 }
 
 fn missing(key: &str, expected: &str) -> ConfigError {

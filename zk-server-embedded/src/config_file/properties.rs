@@ -1,7 +1,9 @@
 //! The syntax of configuration files: Java properties.
 
+use std::fmt;
+
 /// One key with its value and where it stands.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Eq, PartialEq)]
 pub struct Setting {
     /// The key, without white space around it.
     pub key: String,
@@ -10,6 +12,22 @@ pub struct Setting {
     /// Where it was found: `line 3`, `--set`.
     pub place: String,
 }
+
+/// Leaves out values that only some may know.
+impl fmt::Debug for Setting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let is_secret = SECRETS.iter().any(|secret| self.key.contains(secret));
+        let value = if is_secret { "…" } else { &self.value };
+        f.debug_struct("Setting")
+            .field("key", &self.key)
+            .field("value", &value)
+            .field("place", &self.place)
+            .finish()
+    }
+}
+
+/// What keys with such values have in their names.
+const SECRETS: [&str; 3] = ["superDigest", "assword", "superUser"];
 
 /// Reads settings in their order. Any text is legal: what is no key simply sets nothing of use.
 // java.util.Properties.load

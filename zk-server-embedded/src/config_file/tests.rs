@@ -1,6 +1,6 @@
 //! Files as people write them.
 
-use zk_server_core::config::FourLetterWords;
+use zk_server_core::config::{FourLetterWords, Secret};
 
 use super::*;
 
@@ -97,6 +97,27 @@ fn what_protects_is_never_passed_over() {
     {
         assert!(with(line).is_err(), "{line}");
     }
+    for line in ["sessionRequireClientSASLAuth=false", "client.portUnification=False"] {
+        assert_eq!(with(line).expect("it asks for nothing").warnings, [""; 0], "{line}");
+    }
+}
+
+#[test]
+fn m55_the_super_users_identity_is_not_shown() {
+    let line = "DigestAuthenticationProvider.superDigest=super:lK75jTNcA+U9vtVEw5vB51mj/w4=";
+    let file = with(line).expect("complete");
+    let identity = file.peer.super_digest.as_ref().map(Secret::reveal);
+    assert_eq!(identity, Some("super:lK75jTNcA+U9vtVEw5vB51mj/w4="));
+    assert!(!format!("{file:?}").contains("lK75"), "{file:?}");
+    let settings = ConfigFile::settings_of(&format!("{line}\nclientPort=7"));
+    let shown = format!("{settings:?}");
+    assert!(!shown.contains("lK75") && shown.contains('7'), "{shown}");
+}
+
+#[test]
+fn membership_may_be_changed_where_the_file_says_so() {
+    assert!(!with("").expect("complete").peer.reconfig_enabled);
+    assert!(with("reconfigEnabled=true").expect("complete").peer.reconfig_enabled);
 }
 
 #[test]

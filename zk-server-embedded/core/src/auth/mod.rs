@@ -19,7 +19,7 @@ pub use list::{allowed, fix_acl, redact};
 
 use zk_proto::jute::WireStr;
 
-use crate::config::PeerConfig;
+use crate::config::{PeerConfig, Secret};
 
 use self::{digest::Digest, ip::Ip, world::World};
 
@@ -88,7 +88,7 @@ fn with_scheme<T>(
         "world" => Some(use_it(&World)),
         "ip" => Some(use_it(&Ip)),
         "digest" if config.digest_auth => {
-            Some(use_it(&Digest { super_digest: config.super_digest.as_deref() }))
+            Some(use_it(&Digest { super_digest: config.super_digest.as_ref().map(Secret::reveal) }))
         }
         _ => None,
     }
