@@ -174,6 +174,19 @@ fn a_torn_tail_is_cut_so_that_apache_does_not_trip() {
 }
 
 #[test]
+fn nothing_is_left_behind_a_torn_tail() {
+    let history = History::new(1, 20);
+    let mut disk = plain_log(&history, 1..=20);
+    disk.damage(Dir::Logs, "log.1", |bytes| bytes.truncate(bytes.len() - 1));
+    disk.put(Dir::Logs, "log.20", &log::format::HEADER[..7]);
+    disk.put(Dir::Logs, "log.30", &[&log::format::HEADER[..], &[7; 5]].concat());
+    recover(&mut disk, &config()).expect("nobody was told of what is torn");
+    let again = recover(&mut disk, &config()).expect("it is mended");
+    assert_eq!((again.last_zxid, again.report.cut), (Zxid::new(19), None));
+    assert!(!disk.names(Dir::Logs).iter().any(|name| name == "log.20" || name == "log.30"));
+}
+
+#[test]
 fn a_tail_that_was_known_to_be_safe_is_never_cut() {
     let (history, mut disk) = ended_well();
     let mut logs: Vec<_> =

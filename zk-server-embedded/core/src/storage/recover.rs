@@ -535,9 +535,14 @@ fn mend(disk: &mut dyn Disk, cut: Option<&Cut>, logs: &[Numbered]) -> Result<(),
             disk.sync(Place::log(&cut.file))?;
         }
     }
+    let mut is_behind_cut = false;
     for file in logs {
-        let was_cut = cut.is_some_and(|cut| cut.file == file.name);
-        if !was_cut && LogScan::open(disk, file)?.0 == Head::Blank {
+        if cut.is_some_and(|cut| cut.file == file.name) {
+            is_behind_cut = true;
+            continue;
+        }
+        // What comes behind a torn tail holds no record: `read_logs` has made sure of it.
+        if is_behind_cut || LogScan::open(disk, file)?.0 == Head::Blank {
             disk.remove(Place::log(&file.name))?;
         }
     }
