@@ -60,7 +60,7 @@ pub struct FileSettings {
 
 /// A setting that cannot be meant.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("{place}: {key}: {problem}")]
+#[error("{place}: {}: {problem}", .key.escape_debug())]
 pub struct ConfigError {
     /// Where it stands.
     pub place: String,

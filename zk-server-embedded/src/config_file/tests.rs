@@ -143,3 +143,9 @@ fn unsynced_writes_cannot_be_configured() {
     let file = with("forceSync=no").expect("complete");
     assert!(file.warnings[0].contains("not obeyed"));
 }
+
+#[test]
+fn m54_an_error_stays_on_one_line_whatever_the_key_holds() {
+    let error = with("server.1\\n\\u001b=a\nserver.2\\n\\u001b=b").expect_err("two members");
+    assert!(!error.to_string().contains(char::is_control), "{error}");
+}
