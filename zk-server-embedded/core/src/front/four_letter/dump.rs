@@ -43,7 +43,7 @@ pub(super) fn dump(view: &View<'_>, text: &mut Text) -> fmt::Result {
 
 pub(super) fn watches_by_path(view: &View<'_>, text: &mut Text) -> fmt::Result {
     for (path, sessions) in &view.watches {
-        writeln!(text, "{path}")?;
+        writeln!(text, "{}", OneLine(path))?;
         for session in sessions {
             writeln!(text, "\t{session}")?;
         }
@@ -61,7 +61,7 @@ pub(super) fn watches_by_session(view: &View<'_>, text: &mut Text) -> fmt::Resul
     for (session, paths) in paths_of {
         writeln!(text, "{session}")?;
         for path in paths {
-            writeln!(text, "\t{path}")?;
+            writeln!(text, "\t{}", OneLine(path))?;
         }
     }
     writeln!(text)
@@ -73,6 +73,21 @@ fn by_expiry<T>(items: impl Iterator<Item = (WallMillis, T)>) -> BTreeMap<WallMi
         buckets.entry(expires).or_default().push(item);
     }
     buckets
+}
+
+/// What a client watches, on one line: reads may name, and so watch, what no path may hold.
+// reliability.md M54
+struct OneLine<'a>(&'a str);
+
+impl fmt::Display for OneLine<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for part in self.0.split_inclusive(char::is_control) {
+            let control = part.chars().next_back().filter(|letter| letter.is_control());
+            f.write_str(part.strip_suffix(char::is_control).unwrap_or(part))?;
+            control.map_or(Ok(()), |control| write!(f, "{}", control.escape_debug()))?;
+        }
+        Ok(())
+    }
 }
 
 /// A moment as Java's `Date.toString` shows it in UTC: `Sat Nov 21 11:14:25 UTC 2026`.

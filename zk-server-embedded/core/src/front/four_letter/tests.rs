@@ -171,6 +171,18 @@ fn watches_are_counted_and_listed_both_ways() {
     assert_eq!(answered(FourLetter::Wchp), "/e1\n\t0x100001aff740000\n\n");
 }
 
+// reliability.md M54: reads may watch what is no path
+#[test]
+fn a_watched_name_cannot_forge_lines() {
+    let config = config();
+    let mut view = view(&config);
+    view.watches = vec![("/a\n\t0x1\0\u{e9}\\".into(), vec![SESSION])];
+    let listed = answer(FourLetter::Wchp, &view);
+    assert_eq!(listed, "/a\\n\\t0x1\\0\u{e9}\\\n\t0x100001aff740000\n\n");
+    let listed = answer(FourLetter::Wchc, &view);
+    assert_eq!(listed, "0x100001aff740000\n\t/a\\n\\t0x1\\0\u{e9}\\\n\n");
+}
+
 #[test]
 fn hash_lists_digests() {
     assert_eq!(answered(FourLetter::Hash), "80: 264325334118\n");
