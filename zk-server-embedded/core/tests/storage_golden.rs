@@ -4,8 +4,15 @@ use std::{collections::BTreeMap, fmt::Write, fs, path::Path};
 
 use zk_proto::{SessionId, Zxid};
 use zk_server_core::{
-    storage::{RecoverConfig, Recovered, disk::Dir, recover, sim_disk::SimDisk},
-    tree::TreeConfig,
+    storage::{
+        RecoverConfig, Recovered,
+        disk::Dir,
+        name::Packing,
+        recover,
+        sim_disk::SimDisk,
+        snapshot::{Discard, SnapshotDecoder, SnapshotError},
+    },
+    tree::{LoadError, StatPersisted, TreeConfig, TreeLoader},
 };
 
 #[test]
@@ -38,6 +45,27 @@ fn a_bad_newest_snapshot_falls_back_to_the_older_one() {
         assert_eq!(recovered.report.skipped[0].0, newest);
         compare(&recovered, &facts);
     }
+}
+
+#[test]
+fn m51_m52_a_snapshot_ends_where_its_limit_does_and_where_it_is_no_tree() {
+    for packing in ["plain", "gz", "snappy"] {
+        let (disk, _) = golden(packing);
+        let newest = newest_snapshot(&disk);
+        let bytes = disk.content(Dir::Snapshots, &newest).expect("it was listed");
+        let read = |bytes: &[u8], bytes_max| {
+            let mut decoder = SnapshotDecoder::new(Packing::of(&newest), bytes_max);
+            decoder.feed(bytes, &mut Discard).and_then(|()| decoder.finish())
+        };
+        assert!(read(bytes, 1 << 20).is_ok(), "{packing}");
+        assert_eq!(read(bytes, 400), Err(SnapshotError::TooLong(400)), "{packing}");
+        let cut = &bytes[..bytes.len() - 20];
+        assert!(read(cut, 1 << 20).is_err(), "{packing}");
+    }
+    // A node without a parent, under seals that are right.
+    let mut loader = TreeLoader::new(TreeConfig::default());
+    let orphan = loader.node("/a/b", None, -1, StatPersisted::default());
+    assert_eq!(orphan, Err(LoadError::Orphan("/a/b".into())));
 }
 
 fn holds_what_the_facts_say(packing: &str) {

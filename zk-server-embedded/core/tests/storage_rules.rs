@@ -141,7 +141,7 @@ fn a_log_under_another_name_is_refused() {
 }
 
 #[test]
-fn a_transaction_of_an_unknown_kind_is_refused() {
+fn m53_a_transaction_of_an_unknown_kind_is_refused() {
     let history = History::new(3, 20);
     let mut disk = plain_log(&history, 1..=3);
     let header = header(4, 99);

@@ -115,6 +115,16 @@ fn m55_the_super_users_identity_is_not_shown() {
 }
 
 #[test]
+fn m54_what_is_said_about_a_file_stays_on_its_line() {
+    for line in ["no\\nkey\\u001b[2J=1", "4lw.commands.whitelist=a\\nb", "server.1\\n=x"] {
+        let warnings = with(line).expect("complete").warnings;
+        assert_eq!(warnings.len(), 1, "{line}");
+        assert!(!warnings[0].chars().any(char::is_control), "{warnings:?}");
+    }
+    assert!(!error_of("tickTime=a\\nb").chars().any(char::is_control));
+}
+
+#[test]
 fn membership_may_be_changed_where_the_file_says_so() {
     assert!(!with("").expect("complete").peer.reconfig_enabled);
     assert!(with("reconfigEnabled=true").expect("complete").peer.reconfig_enabled);

@@ -278,6 +278,21 @@ mod tests {
     }
 
     #[test]
+    fn m54_what_is_said_about_foreign_bytes_holds_none_of_them() {
+        let greetings = [
+            &b"\x1b[2J\r\nINFO all is well\r\n"[..],
+            b"\0\0\0\x04\x1b[2J",
+            b"\0\0\0\x09abc\n\x1b[2Jd",
+        ];
+        for greeting in greetings {
+            let error = fresh().decode(greeting).expect_err("no client");
+            let said = alloc::format!("{error} {error:?}");
+            assert!(!said.contains("[2J") && !said.contains("all is well"), "{said}");
+            assert!(!said.chars().any(char::is_control), "{said:?}");
+        }
+    }
+
+    #[test]
     fn m6_a_password_of_any_length_is_a_legal_handshake() {
         for length in [0, 1, 15, 17, 500] {
             let frame = connect_frame(&[7; 500][..length]);

@@ -246,7 +246,7 @@ fn a_quota_is_charged_to_the_deepest_node_that_has_one() {
 }
 
 #[test]
-fn usage_that_cannot_be_counted_further_stays_at_the_end() {
+fn m58_usage_that_cannot_be_counted_further_stays_at_the_end() {
     let mut tree = Tree::new(CONFIG);
     let quota = "/zookeeper/quota/a";
     let limits = format!("{quota}/zookeeper_limits");

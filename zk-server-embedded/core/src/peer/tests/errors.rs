@@ -342,7 +342,7 @@ fn m16_malformed_multis_are_refused_before_they_have_a_zxid() {
 }
 
 #[test]
-fn reconfig_on_a_standalone_server_is_disabled_or_unknown() {
+fn m56_reconfig_on_a_standalone_server_is_disabled_or_unknown() {
     for (reconfig_enabled, error) in [(false, -123), (true, UNIMPLEMENTED)] {
         let (mut rig, client) = rig(PeerConfig { reconfig_enabled, ..PeerConfig::default() });
         let request = ReconfigRequest {

@@ -4,7 +4,10 @@ use alloc::{format, vec, vec::Vec};
 
 use zk_proto::{
     Acl, ConnId, Version,
-    client::{AddWatchRequest, DeleteRequest, MultiOp, MultiRequest, OpCode, SetWatches2Request},
+    client::{
+        AddWatchRequest, DeleteRequest, MultiOp, MultiRequest, OpCode, ReconfigRequest, SaslToken,
+        SetWatches2Request,
+    },
     jute::{self, WireStr},
     txn::TxnRecord,
 };
@@ -315,4 +318,35 @@ fn m31_reads_behind_a_write_are_all_answered_however_long_their_answers() {
         rig.feed(Input::Drained { conn: client.conn });
     }
     assert_eq!(rig.replies(client.conn).len(), 11);
+}
+
+#[test]
+fn m40_endless_rounds_of_sasl_prove_nothing_and_cost_nothing() {
+    let mut rig = Rig::new();
+    let client = rig.connect();
+    for round in 0..1_000 {
+        let reply = rig.call(client, OpCode::Sasl, &SaslToken { token: Some(&[7; 500]) });
+        assert_eq!((reply.error.get(), &reply.body[..]), (0, &[0xff; 4][..]), "{round}");
+    }
+    let who = rig.call(client, OpCode::WhoAmI, &Empty).body;
+    assert_eq!(who[..4], 1_i32.to_be_bytes(), "the address, as before");
+}
+
+#[test]
+fn m57_text_meant_for_the_configuration_never_reaches_it() {
+    let mut rig = Rig::with(PeerConfig { reconfig_enabled: true, ..PeerConfig::default() });
+    let client = rig.connect();
+    let before = rig.get(client, "/zookeeper/config", false).body;
+    for text in ["server.1=a:1:2\nversion=7", "standaloneEnabled=false\nskipACL=yes", "\0", "é"] {
+        let request = ReconfigRequest {
+            joining: text.into(),
+            leaving: text.into(),
+            members: text.into(),
+            config_version: zk_proto::Zxid::NONE,
+        };
+        assert_eq!(rig.call(client, OpCode::Reconfig, &request).error.get(), -6);
+        let set = rig.set(client, "/zookeeper/config", text.as_bytes(), -1);
+        assert_eq!(set.error.get(), -102, "only the super user writes there");
+    }
+    assert_eq!(rig.get(client, "/zookeeper/config", false).body, before);
 }
