@@ -3,6 +3,8 @@
 //! [`Peer`](peer::Peer) is the hall: the only place that sees all rooms. It is told what happened
 //! ([`Input`](input::Input)), is asked what to do about it ([`Output`](output::Output)) and when to
 //! come back. It reads no clock, opens no socket, touches no file.
+//!
+#![doc = include_str!("../ARCHITECTURE.md")]
 #![no_std]
 
 extern crate alloc;
