@@ -1,8 +1,17 @@
 //! How holders learn that they no longer hold.
 
-use std::time::Duration;
+use std::{
+    io,
+    net::SocketAddr,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
-use zk_client::{SessionEnd, SessionState};
+use zk_client::{Connection, Instant, Runtime, SessionEnd, SessionState, TokioRuntime};
 use zk_recipes::{Lost, Mutex, VerifyError, run_while_held};
 
 use crate::world::{World, in_time, session};
@@ -121,4 +130,76 @@ async fn work_stops_when_the_lock_is_lost() {
     let (result, deleted) = tokio::join!(endless, other.delete(guard.path()).send());
     deleted.expect("deleted");
     assert!(matches!(result, Err(Lost::Deleted { .. })), "{result:?}");
+}
+
+#[tokio::test]
+async fn f27_a_holder_that_was_paused_knows_when_it_first_asks() {
+    let world = World::start().await;
+    let runtime = Arc::new(Paused::here());
+    let zk = world.client_on(runtime.clone()).await;
+    let guard = Mutex::new(&zk, PATH).expect("a path").lock().await.expect("the lock");
+    assert!(guard.is_held());
+
+    runtime.oversleep(zk.session_timeout());
+    assert!(!guard.is_held(), "nothing else has run since");
+    assert_eq!(in_time("loss", guard.lost()).await, Lost::DeadlinePassed);
+
+    runtime.oversleep(Duration::ZERO);
+    assert!(!guard.is_held(), "what was lost stays lost");
+}
+
+/// The real world to a process that was stopped for a while and does not know it: the clock has
+/// gone on, nothing else has.
+#[derive(Debug)]
+struct Paused {
+    world: TokioRuntime,
+    overslept_ns: AtomicU64,
+}
+
+impl Paused {
+    fn here() -> Self {
+        Self { world: TokioRuntime::current(), overslept_ns: AtomicU64::new(0) }
+    }
+
+    fn oversleep(&self, by: Duration) {
+        let by = u64::try_from(by.as_nanos()).expect("a short pause");
+        self.overslept_ns.fetch_add(by, Ordering::Relaxed);
+    }
+
+    fn overslept(&self) -> Duration {
+        Duration::from_nanos(self.overslept_ns.load(Ordering::Relaxed))
+    }
+}
+
+impl Runtime for Paused {
+    fn now(&self) -> Instant {
+        self.world.now() + self.overslept()
+    }
+
+    fn sleep_until(&self, at: Instant) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        self.world.sleep_until(at - self.overslept())
+    }
+
+    fn spawn(&self, task: Pin<Box<dyn Future<Output = ()> + Send>>) {
+        self.world.spawn(task);
+    }
+
+    fn resolve(
+        &self,
+        host: &str,
+        port: u16,
+    ) -> Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + Send>> {
+        self.world.resolve(host, port)
+    }
+
+    fn connect(
+        &self,
+        address: SocketAddr,
+    ) -> Pin<Box<dyn Future<Output = io::Result<Box<dyn Connection>>> + Send>> {
+        self.world.connect(address)
+    }
+
+    fn random(&self) -> u64 {
+        self.world.random()
+    }
 }

@@ -348,6 +348,13 @@ impl Client {
         self.scope.shared.epoch()
     }
 
+    /// Up to when the session is certain to live, on the clock of [`Client::runtime`]; `None`
+    /// without a session. Right even when asked straight after a pause of the whole process,
+    /// before anything else has noticed it.
+    pub fn proven_until(&self) -> Option<Instant> {
+        self.scope.shared.lock().session.proven_until()
+    }
+
     /// The session timeout in force: the negotiated one once there is a session.
     pub fn session_timeout(&self) -> Duration {
         self.scope.shared.lock().session.timeout()

@@ -237,6 +237,12 @@ impl Session {
         self.state
     }
 
+    /// Up to when the session is certain to live, while there is one: one timeout from the moment
+    /// the last answered request was sent.
+    pub fn proven_until(&self) -> Option<Instant> {
+        self.state.epoch().map(|_| self.liveness.deadline())
+    }
+
     /// The session timeout in force: the negotiated one once there is a session.
     pub const fn timeout(&self) -> Duration {
         self.liveness.timeout()

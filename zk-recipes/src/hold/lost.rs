@@ -179,13 +179,21 @@ impl Watch {
 
     /// The reason why it counts as lost at this moment, if there is one.
     pub(crate) fn lost_now(&self) -> Option<Lost> {
-        match self.standing(&self.client.state()) {
-            Standing::Sound => None,
-            Standing::Until(at) => {
-                (at <= self.client.runtime().now()).then_some(Lost::DeadlinePassed)
-            }
-            Standing::Lost(lost) => Some(lost),
-        }
+        let until = match self.standing(&self.client.state()) {
+            Standing::Sound => self.sound_until()?,
+            Standing::Until(at) => at,
+            Standing::Lost(lost) => return Some(lost),
+        };
+        (until <= self.client.runtime().now()).then_some(Lost::DeadlinePassed)
+    }
+
+    /// Until when a sound session leaves nothing to doubt. After a pause of the whole process the
+    /// state still says what held before it; the clock does not.
+    // reliability.md F27
+    fn sound_until(&self) -> Option<Instant> {
+        // A session is suspended a third of its timeout before the proof of life runs out.
+        let margin = self.margin.min(self.client.session_timeout() / 3);
+        self.client.proven_until().map(|proven| proven - margin)
     }
 
     fn standing(&self, state: &SessionState) -> Standing {

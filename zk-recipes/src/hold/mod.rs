@@ -66,13 +66,17 @@ impl Hold {
         self.place.session().unwrap_or(SessionId::NONE)
     }
 
-    /// Whether it is still held, as far as this client knows. Local and cheap.
+    /// Whether it is still held, as far as this client knows. Local and cheap, and right even when
+    /// asked straight after a pause of the whole process. What was lost stays lost.
     ///
     /// The first call of this, of [`Hold::lost`] or of [`Hold::cancel_token`] starts to watch the
     /// node; somebody else's deletion of it shows shortly after, not at once.
     pub fn is_held(&self) -> bool {
         self.watch();
-        self.loss.get().is_none() && self.target().lost_now().is_none()
+        if let Some(lost) = self.target().lost_now() {
+            self.lose(lost);
+        }
+        self.loss.get().is_none()
     }
 
     /// Asks the ensemble whether it is still held.
