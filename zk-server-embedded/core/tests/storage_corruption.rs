@@ -2,8 +2,10 @@
 //!
 //! reliability.md F4, F5, F7, F11, section 8
 
+mod asked;
 mod storage_load;
 
+use asked::asked_for;
 use storage_load::{Draw, History, Writer, config};
 use zk_proto::{Epoch, Zxid};
 use zk_server_core::storage::{
@@ -14,7 +16,12 @@ use zk_server_core::storage::{
     sim_disk::SimDisk,
 };
 
-const CASES: usize = 4_096;
+/// Damages tried; `CORRUPTION_CASES=1000000` asks for more.
+const CASES: u64 = 4_096;
+
+fn cases() -> u64 {
+    asked_for("CORRUPTION_CASES", CASES)
+}
 
 #[test]
 fn damage_anywhere_is_noticed_or_makes_no_difference() {
@@ -23,7 +30,7 @@ fn damage_anywhere_is_noticed_or_makes_no_difference() {
     let files = disk.names(Dir::Logs);
     let mut draw = Draw(11);
     let (mut unharmed, mut refused) = (0, 0);
-    for case in 0..CASES {
+    for case in 0..cases() {
         let mut damaged = disk.clone();
         let file = &files[draw.below(files.len())];
         damaged.damage(Dir::Logs, file, |bytes| hurt(&mut draw, bytes));
@@ -52,7 +59,7 @@ fn without_a_watermark_only_the_last_record_can_go() {
     let newest = logs.max_by_key(|name| i64::from_str_radix(&name[4..], 16).ok()).expect("a log");
     let strict = RecoverConfig { cuts_torn_batch: false, ..config() };
     let mut draw = Draw(12);
-    for case in 0..512 {
+    for case in 0..cases() / 8 {
         let mut damaged = disk.clone();
         damaged.damage(Dir::Logs, &newest, |bytes| {
             let place = draw.below(bytes.len());
@@ -76,7 +83,7 @@ fn a_damaged_snapshot_costs_only_the_way_to_the_one_before() {
         .collect();
     snapshots.sort_by_key(|name| i64::from_str_radix(&name[9..], 16).expect("hex"));
     let mut draw = Draw(13);
-    for _ in 0..64 {
+    for _ in 0..cases() / 64 {
         let mut damaged = disk.clone();
         for (place, name) in snapshots.iter().skip(1).rev().enumerate() {
             damaged.damage(Dir::Snapshots, name, |bytes| {

@@ -3,8 +3,10 @@
 //!
 //! reliability.md F1 to F5, F13, F14, G8
 
+mod asked;
 mod storage_load;
 
+use asked::asked_for;
 use storage_load::{History, Writer, config};
 use zk_proto::Zxid;
 use zk_server_core::storage::{
@@ -13,6 +15,8 @@ use zk_server_core::storage::{
     sim_disk::{SimDisk, SimFault},
 };
 
+/// Ways to lose power after each fault; `CRASH_SEEDS=100` asks for more.
+const SEEDS: u64 = 4;
 const TURNS: usize = 24;
 const SCRIPT: u64 = 7;
 
@@ -60,6 +64,7 @@ fn the_script_does_some_of_everything() {
 /// dies.
 fn sweep(faults: &[SimFault]) {
     let history = History::new(1, 120);
+    let seeds = asked_for("CRASH_SEEDS", SEEDS);
     let (_, whole) = run(&history, SimDisk::new(false));
     assert!(whole.operations() > 100, "{} operations", whole.operations());
     for operation in 1..=whole.operations() {
@@ -71,9 +76,9 @@ fn sweep(faults: &[SimFault]) {
             let mut alive = disk.clone();
             alive.restart_process();
             check(&history, &alive, acked, &context);
-            for seed in 0..4 {
+            for seed in 0..seeds {
                 let mut dark = disk.clone();
-                dark.lose_power(operation * 4 + seed);
+                dark.lose_power(operation * seeds + seed);
                 check(&history, &dark, acked, &(context, seed));
             }
         }

@@ -1,5 +1,7 @@
 //! The watch table against two plain sets, one for data and one for children, over random days.
 
+mod asked;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -13,6 +15,8 @@ use zk_server_core::{
     tree::{Change, ChangeKind},
     watch::{WatchCounts, WatchKind, WatchTable},
 };
+
+use asked::asked_for;
 
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 enum Mode {
@@ -30,6 +34,8 @@ struct Model {
     child: Set,
 }
 
+/// Days tried; `WATCH_SEEDS=1000` asks for more.
+const SEEDS: u64 = 40;
 const PATHS: [&str; 9] = ["/", "/a", "/a/b", "/a/b/c", "/a-", "/a/b-", "/b", "/b/a", "x"];
 
 impl Model {
@@ -134,7 +140,7 @@ fn parent(path: &str) -> &str {
 // reliability I29
 #[test]
 fn random_days_tell_whom_the_plain_sets_tell() {
-    for seed in 1..=40 {
+    for seed in 1..=asked_for("WATCH_SEEDS", SEEDS) {
         let mut random = 0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(seed);
         let mut below = |limit: usize| {
             random ^= random << 13;

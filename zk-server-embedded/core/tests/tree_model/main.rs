@@ -1,6 +1,8 @@
 //! The tree against a naive one, over random histories: applied once, applied again over a later
 //! state, and applied over a snapshot that was taken while they went on.
 
+#[path = "../asked/mod.rs"]
+mod asked;
 mod generate;
 mod model;
 mod random;
@@ -13,16 +15,21 @@ use zk_proto::{
 };
 use zk_server_core::tree::{StatPersisted, Tree, TreeConfig, TreeLoader, Walk};
 
-use self::{generate::Generator, model::Model};
+use self::{asked::asked_for, generate::Generator, model::Model};
 
 const CONFIG: TreeConfig = TreeConfig { extended_types: true, digest: true, hash_seed: 3 };
+/// Histories tried; `TREE_SEEDS=1000` asks for more.
 const SEEDS: u64 = 30;
 const TXNS: usize = 300;
+
+fn seeds() -> u64 {
+    asked_for("TREE_SEEDS", SEEDS)
+}
 
 // reliability I20, I22 to I26, I28
 #[test]
 fn random_transactions_lead_where_the_naive_tree_is() {
-    for seed in 0..SEEDS {
+    for seed in 0..seeds() {
         let mut generator = Generator::new(seed);
         let mut tree = Tree::new(CONFIG);
         for step in 0..TXNS {
@@ -41,7 +48,7 @@ fn random_transactions_lead_where_the_naive_tree_is() {
 // reliability I23
 #[test]
 fn indexes_answer_what_a_scan_answers() {
-    for seed in 0..SEEDS {
+    for seed in 0..seeds() {
         let mut generator = Generator::new(seed);
         let mut tree = Tree::new(CONFIG);
         for step in 0..TXNS {
@@ -85,7 +92,7 @@ fn assert_indexes(tree: &Tree, model: &Model, now: WallMillis) {
 // reliability I21, rule 12
 #[test]
 fn a_stretch_of_the_log_applied_again_changes_nothing() {
-    for seed in 0..SEEDS {
+    for seed in 0..seeds() {
         let (history, model) = history(seed);
         let mut tree = Tree::new(CONFIG);
         apply(&mut tree, &history);
@@ -133,7 +140,7 @@ fn a_snapshot_that_also_holds_later_nodes_leads_to_the_same_tree() {
 
 #[test]
 fn a_walk_shows_whatever_stays_and_nothing_twice() {
-    for seed in 0..SEEDS {
+    for seed in 0..seeds() {
         let (history, _) = history(seed);
         for start in (0..history.len()).step_by(61) {
             let mut before = Tree::new(CONFIG);
@@ -172,7 +179,7 @@ fn a_walk_without_changes_shows_every_node_after_its_parent() {
 /// A session that ends without listing its nodes leaves no trace of those that a snapshot missed;
 /// their parents' numbers cannot be known then. That is what the lists are for.
 fn seeds_with_lists() -> impl Iterator<Item = u64> {
-    (0..SEEDS).filter(|&seed| generate::lists_paths(seed))
+    (0..seeds()).filter(|&seed| generate::lists_paths(seed))
 }
 
 fn history(seed: u64) -> (Vec<(TxnHeader, Txn)>, Model) {

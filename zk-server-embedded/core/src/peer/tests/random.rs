@@ -3,6 +3,8 @@
 //! Each run must keep the invariants that the peer checks by itself (the predicted digest among
 //! them), answer in order, and leave a log that leads to the same tree again.
 
+extern crate std;
+
 use alloc::{format, string::String, vec::Vec};
 
 use zk_proto::{
@@ -17,6 +19,9 @@ use zk_proto::{
 
 use super::{Client, Empty, Rig, at, create, watching};
 use crate::{config::PeerConfig, input::Input, rng::Rng};
+
+/// Runs tried; `PEER_SEEDS=10000` asks for more.
+const SEEDS: u64 = 150;
 
 const NAMES: [&str; 7] = ["/a", "/b", "/a/x", "/a/y", "/b/x", "/a/x/z", "/c"];
 
@@ -176,7 +181,8 @@ impl Run {
 
 #[test]
 fn whatever_is_asked_the_log_leads_to_the_same_tree() {
-    for seed in 0..150 {
+    let asked = std::env::var("PEER_SEEDS");
+    for seed in 0..asked.map_or(SEEDS, |text| text.parse().expect("a number")) {
         let mut run = Run::new(seed);
         for _ in 0..300 {
             run.step();
