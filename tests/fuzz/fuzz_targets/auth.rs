@@ -14,7 +14,7 @@ fuzz_target!(|data: &[u8]| {
     let choices = script.byte();
     let config = PeerConfig {
         digest_auth: choices & 1 == 0,
-        super_digest: (choices & 2 == 0).then(|| digest::identity(b"super:secret")),
+        super_digest: (choices & 2 == 0).then(|| digest::identity(b"super:secret").into()),
         required_auth: vec!["digest".into()],
         ..PeerConfig::default()
     };
