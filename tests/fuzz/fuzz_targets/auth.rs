@@ -6,7 +6,7 @@ use zk_fuzz::script::Script;
 use zk_proto::{Perms, acl::WireAcl, jute::decode};
 use zk_server_core::{
     auth::{Identities, allowed, authenticate, digest, fix_acl, ip, redact, user_of},
-    config::PeerConfig,
+    config::{PeerConfig, Secret},
 };
 
 fuzz_target!(|data: &[u8]| {
@@ -14,7 +14,7 @@ fuzz_target!(|data: &[u8]| {
     let choices = script.byte();
     let config = PeerConfig {
         digest_auth: choices & 1 == 0,
-        super_digest: (choices & 2 == 0).then(|| digest::identity(b"super:secret").into()),
+        super_digest: (choices & 2 == 0).then(|| Secret::new(digest::identity(b"super:secret"))),
         required_auth: vec!["digest".into()],
         ..PeerConfig::default()
     };
