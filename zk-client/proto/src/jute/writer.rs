@@ -16,6 +16,11 @@ impl Writer {
         Self { bytes: Vec::new() }
     }
 
+    /// Starts with nothing and room for `bytes`, for who knows what will be written.
+    pub fn with_capacity(bytes: usize) -> Self {
+        Self { bytes: Vec::with_capacity(bytes) }
+    }
+
     /// Appends bytes as they are.
     pub fn raw(&mut self, bytes: &[u8]) {
         self.bytes.extend_from_slice(bytes);

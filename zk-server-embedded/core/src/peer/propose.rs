@@ -117,8 +117,23 @@ impl Peer {
 
 /// What stands in front of the digest.
 fn encoded(header: &TxnHeader, txn: &Txn) -> Writer {
-    let mut payload = Writer::new();
+    let mut payload = Writer::with_capacity(room_for(txn));
     header.encode(&mut payload);
     txn.encode(&mut payload);
     payload
+}
+
+/// Bytes enough for the log entry of all but the longest lists, so that it is not moved while it
+/// grows.
+fn room_for(txn: &Txn) -> usize {
+    /// Header, digest, lengths, versions and a short list of rights.
+    const ROOM_BYTES: usize = 160;
+    let (path, data) = match txn {
+        Txn::Create(create) => (&*create.path, create.data.as_deref()),
+        Txn::SetData(data) | Txn::Reconfig(data) => (&*data.path, data.data.as_deref()),
+        Txn::SetAcl(acl) => (&*acl.path, None),
+        Txn::Delete(path) | Txn::DeleteContainer(path) | Txn::Check(path, _) => (&**path, None),
+        Txn::CreateSession(_) | Txn::CloseSession(_) | Txn::Multi(_) | Txn::Error(_) => ("", None),
+    };
+    ROOM_BYTES + path.len() + data.map_or(0, <[u8]>::len)
 }
