@@ -36,7 +36,7 @@ impl Credentials {
 
     /// The size of the message that presents them, without its length.
     // A header, a number, two lengths.
-    pub(crate) fn frame_bytes(&self) -> usize {
+    pub fn frame_bytes(&self) -> usize {
         8 + 4 + 4 + self.scheme.len() + 4 + self.secret.len()
     }
 
@@ -115,6 +115,21 @@ impl Auth {
                 *deadline = at;
             }
         }
+    }
+
+    /// The size of the frames that present everything.
+    pub(crate) fn frame_bytes(&self) -> usize {
+        self.known.iter().map(|known| 4 + known.credentials.frame_bytes()).sum()
+    }
+
+    /// The size of the frame that presents the newest.
+    pub(crate) fn last_frame_bytes(&self) -> usize {
+        self.known.last().map_or(0, |known| 4 + known.credentials.frame_bytes())
+    }
+
+    /// Whether the server has yet to judge something.
+    pub(crate) fn is_unjudged(&self) -> bool {
+        !self.unjudged.is_empty()
     }
 
     /// Takes somebody whose deadline has passed.

@@ -1,8 +1,10 @@
 //! Which server to try next, and how long to wait before.
 //!
 //! The list is shuffled once by the seed, so that clients spread over the servers, and then gone
-//! through in turn. The first round goes fast, later ones back off with jitter. A server that broke
-//! the protocol is passed over for a while, longer each time.
+//! through in turn. When a connection is lost, each of the others is tried once without a pause, so
+//! that a client whose server is gone is elsewhere at once; from then on pauses grow, with jitter,
+//! so that a crowd without any server spreads over time. A server that broke the protocol is passed
+//! over for a while, longer each time.
 
 use alloc::{string::String, vec::Vec};
 use core::{fmt, time::Duration};
@@ -10,7 +12,10 @@ use core::{fmt, time::Duration};
 use zk_proto::Instant;
 
 use crate::{
-    limits::{AVOID_MS_MAX, AVOID_MS_MIN, BACKOFF_MS_MAX, BACKOFF_MS_MIN, BACKOFF_QUARTER_MS_MIN},
+    limits::{
+        AVOID_MS_MAX, AVOID_MS_MIN, BACKOFF_MS_MAX, BACKOFF_MS_MIN, BACKOFF_QUARTER_MS_MIN,
+        FREE_ROUND_MS_MIN,
+    },
     rng::Rng,
 };
 
@@ -39,9 +44,31 @@ pub(crate) struct Endpoints {
     entries: Vec<Entry>,
     /// Invariant: below `entries.len()`.
     current: usize,
-    /// Attempts and broken connections since a server last answered.
+    /// Attempts and broken connections since a server last answered, but for those that were free.
     failures: u32,
+    /// The attempts without a pause that are left.
+    /// Invariant: below `entries.len()`.
+    free_count: usize,
+    /// When a lost connection next gives free attempts.
+    free_from: Instant,
+    /// The server to go to next, whatever the turn.
+    preferred: Option<usize>,
+    /// The server asked last whether it serves writes.
+    asked: usize,
+    /// The move to another list under way.
+    rebalancing: Option<Rebalancing>,
     rng: Rng,
+}
+
+/// Which servers to try first after a new list, so that all clients come to spread evenly over it.
+#[derive(Debug)]
+struct Rebalancing {
+    /// Those that were not in the old list.
+    added: Vec<usize>,
+    /// Those that were.
+    kept: Vec<usize>,
+    /// How often to draw from `kept`: so many times out of so many.
+    kept_odds: (u64, u64),
 }
 
 #[derive(Debug)]
@@ -61,16 +88,119 @@ impl Endpoints {
             .into_iter()
             .map(|server| Entry { server, avoid_until: Instant::ORIGIN, offences: 0 })
             .collect();
-        for last in (1..entries.len()).rev() {
-            let other = usize::try_from(rng.up_to(last as u64)).unwrap_or(0);
-            entries.swap(last, other);
-        }
+        shuffle(&mut entries, &mut rng);
         let current = entries.len() - 1;
-        Self { entries, current, failures: 0, rng }
+        Self {
+            entries,
+            current,
+            failures: 0,
+            // The first attempt needs no pause anyway; the others are free.
+            free_count: current,
+            free_from: Instant::ORIGIN,
+            preferred: None,
+            asked: current,
+            rebalancing: None,
+            rng,
+        }
+    }
+
+    /// Takes another list. Returns whether the current server is to be left.
+    // ZooKeeper: StaticHostProvider.updateServerList
+    pub(crate) fn replace(&mut self, servers: Vec<Server>) -> bool {
+        let current = self.entries.get(self.current).map(|entry| entry.server.clone());
+        let old = core::mem::take(&mut self.entries);
+        let mut entries: Vec<Entry> = Vec::new();
+        for server in servers {
+            if entries.iter().any(|entry| entry.server == server) {
+                continue;
+            }
+            let known = old.iter().find(|entry| entry.server == server);
+            let (avoid_until, offences) =
+                known.map_or((Instant::ORIGIN, 0), |entry| (entry.avoid_until, entry.offences));
+            entries.push(Entry { server, avoid_until, offences });
+        }
+        shuffle(&mut entries, &mut self.rng);
+        let is_kept = |entry: &Entry| old.iter().any(|other| other.server == entry.server);
+        let (kept, added): (Vec<usize>, Vec<usize>) =
+            (0..entries.len()).partition(|&at| entries.get(at).is_some_and(is_kept));
+        let place = entries.iter().position(|entry| Some(&entry.server) == current.as_ref());
+        self.entries = entries;
+        self.current = place.unwrap_or(self.entries.len() - 1);
+        (self.preferred, self.asked, self.rebalancing) = (None, self.current, None);
+        self.free_count = self.free_count.min(self.entries.len() - 1);
+        let [before, after, kept_count] =
+            [old.len(), self.entries.len(), kept.len()].map(|count| count as u64);
+        let kept_odds = if after > before {
+            // Some go to the new servers, so many that each server has its share.
+            if place.is_some() && self.rng.up_to(after - 1) < before {
+                return false;
+            }
+            (0, 1)
+        } else {
+            if place.is_some() {
+                return false;
+            }
+            // A server that is gone was in the old list only.
+            (kept_count * (before - after), after * (before - kept_count))
+        };
+        self.rebalancing = Some(Rebalancing { added, kept, kept_odds });
+        true
+    }
+
+    /// A server let us in: from here on it is the current one.
+    pub(crate) fn arrived(&mut self) {
+        self.rebalancing = None;
+        self.end_free_round();
+    }
+
+    /// The next attempts are to be spread over time.
+    pub(crate) const fn end_free_round(&mut self) {
+        self.free_count = 0;
+    }
+
+    /// Goes to this server next.
+    pub(crate) fn prefer(&mut self, server: &Server) {
+        self.preferred = self.entries.iter().position(|entry| entry.server == *server);
+    }
+
+    /// The next server to ask whether it serves writes.
+    pub(crate) fn next_to_ask(&mut self) -> &Server {
+        self.asked = (self.asked + 1) % self.entries.len();
+        &self.entries[self.asked].server
+    }
+
+    /// A number of milliseconds from 0 up to and including `most_ms`.
+    pub(crate) const fn jitter(&mut self, most_ms: u64) -> u64 {
+        self.rng.up_to(most_ms)
+    }
+
+    /// The next server of a move to another list that is not avoided.
+    fn next_of_rebalancing(&mut self, now: Instant) -> Option<usize> {
+        let rebalancing = self.rebalancing.as_mut()?;
+        loop {
+            let (odds, all) = rebalancing.kept_odds;
+            let is_kept = self.rng.up_to(all.max(1) - 1) < odds;
+            let (first, second) = if is_kept {
+                (&mut rebalancing.kept, &mut rebalancing.added)
+            } else {
+                (&mut rebalancing.added, &mut rebalancing.kept)
+            };
+            let Some(at) = first.pop().or_else(|| second.pop()) else {
+                self.rebalancing = None;
+                return None;
+            };
+            if self.entries.get(at).is_some_and(|entry| entry.avoid_until <= now) {
+                return Some(at);
+            }
+        }
     }
 
     /// Moves on to the next server that is not avoided, or the one avoided the shortest.
     pub(crate) fn advance(&mut self, now: Instant) -> &Server {
+        if let Some(at) = self.preferred.take().or_else(|| self.next_of_rebalancing(now)) {
+            self.current = at;
+            return &self.entries[self.current].server;
+        }
         let count = self.entries.len();
         let turn = (1..=count).map(|step| (self.current + step) % count);
         let best = turn
@@ -91,16 +221,18 @@ impl Endpoints {
     }
 
     /// An attempt failed or a connection broke.
-    pub(crate) fn failed(&mut self, was_connected: bool) {
+    pub(crate) fn failed(&mut self, now: Instant, was_connected: bool) {
         if was_connected {
             self.entries[self.current].offences = 0;
+            self.begin_free_round(now);
         }
-        self.failures = self.failures.saturating_add(1);
+        self.count_failure();
     }
 
     /// The current server broke the protocol.
     pub(crate) fn offended(&mut self, now: Instant) {
-        self.failures = self.failures.saturating_add(1);
+        self.begin_free_round(now);
+        self.count_failure();
         let entry = &mut self.entries[self.current];
         let avoid_ms = (AVOID_MS_MIN << entry.offences.min(10)).min(AVOID_MS_MAX);
         entry.offences = entry.offences.saturating_add(1);
@@ -109,92 +241,51 @@ impl Endpoints {
 
     /// When to try again. Never later than a fourth of `timeout`, unless that is next to nothing
     /// or every server is avoided.
-    pub(crate) fn retry_at(&mut self, now: Instant, timeout: Duration, is_first: bool) -> Instant {
-        let rounds = self.failures / u32::try_from(self.entries.len()).unwrap_or(u32::MAX);
-        let quarter_ms = u64::try_from(timeout.as_millis() / 4).unwrap_or(u64::MAX);
-        let quarter_ms = quarter_ms.max(BACKOFF_QUARTER_MS_MIN);
-        let most_ms = (BACKOFF_MS_MIN << rounds.min(20)).min(BACKOFF_MS_MAX).min(quarter_ms);
-        let pause_ms = match rounds {
-            0 if is_first => 0,
-            0 | 1 => self.rng.up_to(most_ms),
-            _ => most_ms / 2 + self.rng.up_to(most_ms / 2),
+    pub(crate) fn retry_at(&mut self, now: Instant, timeout: Duration) -> Instant {
+        let pause_ms = match self.free_count.checked_sub(1) {
+            Some(left) => {
+                self.free_count = left;
+                0
+            }
+            None => self.pause_ms(timeout),
         };
         let free_at = self.entries.iter().map(|entry| entry.avoid_until).min().unwrap_or(now);
         (now + Duration::from_millis(pause_ms)).max(free_at)
     }
+
+    /// Lets every server but the one just lost be tried at once, unless that was granted a moment
+    /// ago: servers that let clients in and hang up are not to be stormed.
+    fn begin_free_round(&mut self, now: Instant) {
+        if self.free_from <= now {
+            self.free_count = self.entries.len() - 1;
+            self.free_from = now + Duration::from_millis(FREE_ROUND_MS_MIN);
+        }
+    }
+
+    fn count_failure(&mut self) {
+        if self.free_count == 0 {
+            self.failures = self.failures.saturating_add(1);
+        }
+    }
+
+    fn pause_ms(&mut self, timeout: Duration) -> u64 {
+        let rounds = self.failures / u32::try_from(self.entries.len()).unwrap_or(u32::MAX);
+        let quarter_ms = u64::try_from(timeout.as_millis() / 4).unwrap_or(u64::MAX);
+        let quarter_ms = quarter_ms.max(BACKOFF_QUARTER_MS_MIN);
+        let most_ms = (BACKOFF_MS_MIN << rounds.min(20)).min(BACKOFF_MS_MAX).min(quarter_ms);
+        match rounds {
+            0 | 1 => self.rng.up_to(most_ms),
+            _ => most_ms / 2 + self.rng.up_to(most_ms / 2),
+        }
+    }
+}
+
+fn shuffle(entries: &mut [Entry], rng: &mut Rng) {
+    for last in (1..entries.len()).rev() {
+        let other = usize::try_from(rng.up_to(last as u64)).unwrap_or(0);
+        entries.swap(last, other);
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use alloc::{format, vec};
-
-    use super::*;
-
-    const TIMEOUT: Duration = Duration::from_secs(12);
-
-    fn servers(names: &[&str]) -> Vec<Server> {
-        names.iter().map(|&host| Server { host: host.into(), port: 2181 }).collect()
-    }
-
-    #[test]
-    fn every_server_is_tried_before_one_is_tried_twice() {
-        let mut endpoints = Endpoints::new(servers(&["a", "b", "c"]), 7);
-        let mut tried: Vec<String> =
-            (0..3).map(|_| endpoints.advance(Instant::ORIGIN).host.clone()).collect();
-        tried.sort();
-        assert_eq!(tried, ["a", "b", "c"]);
-    }
-
-    #[test]
-    fn seeds_spread_clients_over_servers() {
-        let first = |seed| {
-            let mut endpoints = Endpoints::new(servers(&["a", "b", "c"]), seed);
-            endpoints.advance(Instant::ORIGIN).host.clone()
-        };
-        assert_eq!(first(3), first(3));
-        let distinct: alloc::collections::BTreeSet<_> = (0..20).map(first).collect();
-        assert_eq!(distinct.len(), 3);
-    }
-
-    #[test]
-    fn a_server_that_broke_the_protocol_is_passed_over_for_a_while() {
-        let mut endpoints = Endpoints::new(servers(&["a", "b"]), 1);
-        let bad = endpoints.advance(Instant::ORIGIN).host.clone();
-        endpoints.offended(Instant::ORIGIN);
-        for _ in 0..3 {
-            assert_ne!(endpoints.advance(Instant::from_millis(999)).host, bad);
-        }
-        assert_eq!(endpoints.advance(Instant::from_millis(1_000)).host, bad);
-    }
-
-    #[test]
-    fn the_only_server_is_waited_for_when_it_is_avoided() {
-        let mut endpoints = Endpoints::new(servers(&["a"]), 1);
-        endpoints.advance(Instant::ORIGIN);
-        endpoints.offended(Instant::ORIGIN);
-        let retry_at = endpoints.retry_at(Instant::ORIGIN, TIMEOUT, false);
-        assert!(retry_at >= Instant::from_millis(1_000), "{retry_at:?}");
-    }
-
-    #[test]
-    fn pauses_grow_to_a_limit_with_jitter() {
-        let mut endpoints = Endpoints::new(servers(&["a"]), 9);
-        assert_eq!(endpoints.retry_at(Instant::ORIGIN, TIMEOUT, true), Instant::ORIGIN);
-        let mut pauses = vec![];
-        for _ in 0..12 {
-            endpoints.failed(false);
-            pauses.push(endpoints.retry_at(Instant::ORIGIN, TIMEOUT, false).as_millis());
-        }
-        assert!(pauses[0] <= 100);
-        assert!(pauses[11] >= 500 && pauses[11] <= 1_000, "{pauses:?}");
-        let short = Duration::from_millis(800);
-        let pause = endpoints.retry_at(Instant::ORIGIN, short, false);
-        assert!(pause <= Instant::from_millis(200), "a fourth of the timeout at most");
-    }
-
-    #[test]
-    fn addresses_of_ipv6_are_shown_in_brackets() {
-        let server = Server { host: "::1".into(), port: 2181 };
-        assert_eq!(format!("{server}"), "[::1]:2181");
-    }
-}
+mod tests;

@@ -30,7 +30,7 @@ impl Ticket {
 /// What a server made of the request.
 #[derive(Debug)]
 pub(crate) enum Verdict {
-    /// The session lives.
+    /// A session lives: the one asked for, or another because the server has forgotten that one.
     Opened { ticket: Ticket, timeout: Duration, is_read_only: bool },
     /// The session asked for is over.
     Over,
@@ -69,10 +69,6 @@ pub(crate) fn judge(ticket: &Ticket, answer: &[u8]) -> Result<Verdict, Violation
     };
     if response.session == SessionId::NONE {
         return Err(Violation::NoSession);
-    }
-    // A server that answers with another session has forgotten ours.
-    if was_open && response.session != ticket.session {
-        return Ok(Verdict::Over);
     }
     let password = response.password.unwrap_or_default().into();
     Ok(Verdict::Opened {

@@ -5,7 +5,7 @@ use alloc::{boxed::Box, vec::Vec};
 use bytes::BytesMut;
 use zk_proto::{Instant, client::OpCode, client::WatcherType, jute::Encode};
 
-use crate::auth::Credentials;
+use crate::{auth::Credentials, endpoints::Server};
 
 /// One thing that happened.
 pub enum Input<'a> {
@@ -31,6 +31,14 @@ pub enum Input<'a> {
     },
     /// The watcher is gone; the last one of its kind on a path removes the watch from the server.
     Unwatch(WatchId),
+    /// There is another list of servers; an empty one is ignored. Moves to another server only as
+    /// far as it takes to spread all clients evenly over the new list.
+    Servers(Vec<Server>),
+    /// Whether the server of [`crate::Output::Probe`] serves writes; it may have said nothing.
+    Probed(bool),
+    /// Opens the next session after one that was over, under [`crate::ExpiryPolicy::Handoff`].
+    /// Nothing happens at any other time.
+    Renew,
     /// Ends the session behind everything asked so far.
     Close(Token),
     /// [`crate::Output::Connect`] succeeded.
@@ -81,6 +89,8 @@ pub struct Watch {
     pub kind: WatchKind,
     /// The server's path.
     pub path: Box<str>,
+    /// Whether it ends with the session it was set in, even if the client goes on with another.
+    pub ends_with_session: bool,
 }
 
 /// The caller's name for a watcher; never used twice.

@@ -1,12 +1,13 @@
 //! Requests in the order they were made, from the call to the answer.
 //!
 //! ```text
-//!   ring:  [ sent and unanswered | gathered for the next write ]   waiting: [ frame, frame, ... ]
-//!            ^ answers come here   ^ sent_count                      with their callers
+//!   ring:  [ sent and unanswered | gathered for the next write ]
+//!            ^ answers come here   ^ sent_count
+//!   queue: [ waiting, waiting, ... ]  with their callers
 //! ```
 //!
 //! The ring and the bytes gathered for the next write are bounded; a request that finds them full
-//! keeps its frame in `waiting`, where it can be withdrawn at no cost. An answer must match the
+//! waits in the queue, where it can be withdrawn at no cost. An answer must match the
 //! oldest question. What was handed out is never handed out again.
 
 use alloc::{boxed::Box, collections::VecDeque, vec::Vec};
@@ -17,6 +18,9 @@ use zk_proto::{
     jute::{Encode, Writer},
 };
 
+mod queue;
+
+use self::queue::Queue;
 use crate::{
     input::{Token, Watch},
     limits::GATHERED_BYTES_MAX,
@@ -31,10 +35,9 @@ pub(crate) struct Line {
     sent_count: usize,
     /// The frames of the ring's unsent entries, in order.
     gathered: Writer,
-    /// Requests that found the ring full, in order, with their frames.
-    waiting: VecDeque<(Entry, Box<[u8]>)>,
+    /// Requests that found the ring full, in order.
+    queue: Queue,
     withdrawn_gathered: usize,
-    withdrawn_waiting: usize,
     xid: Xid,
     last_token: Token,
     in_flight_max: usize,
@@ -99,9 +102,8 @@ impl Line {
             ring: VecDeque::new(),
             sent_count: 0,
             gathered: Writer::new(),
-            waiting: VecDeque::new(),
+            queue: Queue::new(),
             withdrawn_gathered: 0,
-            withdrawn_waiting: 0,
             xid: Xid::new(0),
             last_token: Token { seq: 0, slot: 0 },
             in_flight_max,
@@ -119,7 +121,7 @@ impl Line {
     ) -> Result<(), TooLarge> {
         entry.xid = self.xid.following();
         let header = RequestHeader { xid: entry.xid, op: op.get() };
-        let is_gathered = self.waiting.is_empty() && self.has_room();
+        let is_gathered = self.queue.is_empty() && self.has_room();
         let mut apart = Writer::new();
         let writer = if is_gathered { &mut self.gathered } else { &mut apart };
         let start = writer.len();
@@ -139,7 +141,7 @@ impl Line {
         if is_gathered {
             self.ring.push_back(entry);
         } else {
-            self.waiting.push_back((entry, apart.into_vec().into_boxed_slice()));
+            self.queue.push(entry, apart.as_slice());
         }
         Ok(())
     }
@@ -164,7 +166,18 @@ impl Line {
 
     /// Whether nothing is under way nor wants to be.
     pub(crate) fn is_idle(&self) -> bool {
-        self.sent_count == 0 && !self.has_gathered() && self.waiting.len() == self.withdrawn_waiting
+        self.sent_count == 0 && !self.has_gathered() && self.queue.is_idle()
+    }
+
+    /// A number for a request that is not in line.
+    pub(crate) const fn skip_xid(&mut self) -> Xid {
+        self.xid = self.xid.following();
+        self.xid
+    }
+
+    /// Whether something was sent that is not answered.
+    pub(crate) const fn is_waiting_for_answers(&self) -> bool {
+        self.sent_count > 0
     }
 
     /// Whether [`Self::take`] would hand out something.
@@ -203,49 +216,39 @@ impl Line {
         debug_assert_eq!(self.sent_count, 0, "sent requests are lost, not refused");
         self.gathered.clear();
         self.withdrawn_gathered = 0;
-        self.withdrawn_waiting = 0;
-        self.ring.pop_front().or_else(|| self.waiting.pop_front().map(|(entry, _)| entry))
+        self.ring.pop_front().or_else(|| self.queue.refuse())
     }
 
     /// Nobody waits any more. Returns the effect that does not come to pass when the request leaves
     /// the line.
     pub(crate) fn withdraw(&mut self, token: Token) -> Option<Effect> {
-        let place = self.find(token)?;
-        let entry = self.entry_mut(&place);
+        let (Place::Sent(at) | Place::Gathered(at)) = self.find(token)? else {
+            return self.queue.withdraw(token);
+        };
+        let entry = &mut self.ring[at];
         if !core::mem::replace(&mut entry.is_awaited, false) {
             return None;
         }
-        if matches!(place, Place::Sent(_)) || entry.goes_unawaited() {
+        if at < self.sent_count || entry.goes_unawaited() {
             return None;
         }
         let effect = core::mem::replace(&mut entry.effect, Effect::None);
-        match place {
-            Place::Sent(_) => {}
-            Place::Gathered(_) => {
-                self.withdrawn_gathered += 1;
-                if self.withdrawn_gathered * 2 > self.ring.len() - self.sent_count {
-                    self.compact_gathered();
-                    self.advance();
-                }
-            }
-            Place::Waiting(at) => {
-                self.waiting[at].1 = Box::default();
-                self.withdrawn_waiting += 1;
-                if self.withdrawn_waiting * 2 > self.waiting.len() {
-                    self.waiting.retain(|(entry, _)| !entry.is_withdrawn());
-                    self.withdrawn_waiting = 0;
-                }
-            }
+        self.withdrawn_gathered += 1;
+        if self.withdrawn_gathered * 2 > self.ring.len() - self.sent_count {
+            self.compact_gathered();
+            self.advance();
         }
         Some(effect)
     }
 
     /// Gives a request another deadline.
     pub(crate) fn set_deadline(&mut self, token: Token, at: Instant) {
-        if let Some(place) = self.find(token) {
-            self.entry_mut(&place).deadline = at;
-            self.earliest = self.earliest.min(at);
+        match self.find(token) {
+            None => return,
+            Some(Place::Sent(place) | Place::Gathered(place)) => self.ring[place].deadline = at,
+            Some(Place::Waiting) => self.queue.set_deadline(token, at),
         }
+        self.earliest = self.earliest.min(at);
     }
 
     /// The requests whose deadline has passed, and whether each was sent. They are still in line.
@@ -255,15 +258,13 @@ impl Line {
         }
         let mut late = Vec::new();
         let mut earliest = NEVER;
-        let in_order = self.ring.iter().chain(self.waiting.iter().map(|(entry, _)| entry));
-        for (at, entry) in in_order.enumerate() {
-            if !entry.is_awaited {
-                continue;
-            }
-            if entry.deadline <= now {
-                late.push((entry.token, at < self.sent_count));
+        let ring = self.ring.iter().filter(|entry| entry.is_awaited);
+        let ring = ring.map(|entry| (entry.token, entry.deadline));
+        for (at, (token, deadline)) in ring.chain(self.queue.awaited()).enumerate() {
+            if deadline <= now {
+                late.push((token, at < self.sent_count));
             } else {
-                earliest = earliest.min(entry.deadline);
+                earliest = earliest.min(deadline);
             }
         }
         self.earliest = earliest;
@@ -294,7 +295,7 @@ impl Line {
     pub(crate) fn check(&self) {
         debug_assert!(self.sent_count <= self.ring.len());
         debug_assert!(self.sent_count + self.withdrawn_gathered <= self.ring.len());
-        debug_assert!(self.withdrawn_waiting <= self.waiting.len());
+        self.queue.check();
     }
 
     fn has_room(&self) -> bool {
@@ -304,15 +305,10 @@ impl Line {
     /// Lets waiting requests move up.
     fn advance(&mut self) {
         while self.has_room() {
-            let Some((entry, frame)) = self.waiting.pop_front() else {
+            let Some(entry) = self.queue.pop_into(&mut self.gathered) else {
                 break;
             };
-            if entry.is_withdrawn() {
-                self.withdrawn_waiting = self.withdrawn_waiting.saturating_sub(1);
-            } else {
-                self.gathered.raw(&frame);
-                self.ring.push_back(entry);
-            }
+            self.ring.push_back(entry);
         }
     }
 
@@ -347,16 +343,7 @@ impl Line {
                 return Some(if is_sent { Place::Sent(at) } else { Place::Gathered(at) });
             }
         }
-        let at = self.waiting.partition_point(|(entry, _)| entry.token.seq < token.seq);
-        let (entry, _) = self.waiting.get(at)?;
-        (entry.token == token).then_some(Place::Waiting(at))
-    }
-
-    fn entry_mut(&mut self, place: &Place) -> &mut Entry {
-        match *place {
-            Place::Sent(at) | Place::Gathered(at) => &mut self.ring[at],
-            Place::Waiting(at) => &mut self.waiting[at].0,
-        }
+        self.queue.holds(token).then_some(Place::Waiting)
     }
 }
 
@@ -366,14 +353,20 @@ impl Entry {
         !self.is_awaited && !self.goes_unawaited()
     }
 
+    const fn goes_unawaited(&self) -> bool {
+        self.effect.goes_unawaited()
+    }
+}
+
+impl Effect {
     /// Whether the request goes out even if nobody waits for its answer.
     const fn goes_unawaited(&self) -> bool {
-        matches!(self.effect, Effect::Cleanup(_) | Effect::Close)
+        matches!(self, Self::Cleanup(_) | Self::Close)
     }
 }
 
 enum Place {
     Sent(usize),
     Gathered(usize),
-    Waiting(usize),
+    Waiting,
 }

@@ -8,7 +8,7 @@ use zk_proto::{ErrorCode, Zxid};
 use crate::{
     endpoints::Server,
     input::{Token, WatchId},
-    state::{SessionEnd, SessionState},
+    state::{SessionEnd, SessionEpoch, SessionState},
     violation::Violation,
 };
 
@@ -17,6 +17,9 @@ use crate::{
 pub enum Output {
     /// Resolve the name, connect, and report with `Connected` or `ConnectFailed`.
     Connect(Server),
+    /// Ask this server beside the connection whether it serves writes (`isro`), and report with
+    /// `Probed`. At most one is under way; it is called off with the connection.
+    Probe(Server),
     /// Write all of it, then report with `Written`. At most one is under way.
     Send(Vec<u8>),
     /// Drop the connection or the attempt to make one. Nothing it still reports may come in.
@@ -27,6 +30,8 @@ pub enum Output {
         token: Token,
         /// The answer.
         result: Result<Answer, Failure>,
+        /// Which session's, and when; `None` when no server answered.
+        stamp: Option<Stamp>,
     },
     /// A watcher is told something.
     Notify {
@@ -37,6 +42,15 @@ pub enum Output {
     },
     /// The session's state changed.
     State(SessionState),
+}
+
+/// Which session a server answered in, and what it had seen.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub struct Stamp {
+    /// The session.
+    pub epoch: SessionEpoch,
+    /// The last transaction the server had applied when it answered; zero when it does not say.
+    pub zxid: Zxid,
 }
 
 /// A good answer.
@@ -53,7 +67,7 @@ pub struct Answer {
 pub enum Outcome {
     /// It never left this process, and never will. It did not happen.
     NotSent,
-    /// The server refused it. It did not happen.
+    /// The server refused it, or was found not to have done it. It did not happen.
     Rejected,
     /// It was sent and not answered: it may or may not have happened, or may still happen.
     Unknown,
@@ -113,6 +127,8 @@ pub enum Notice {
     Gap {
         /// The last transaction the client knew of.
         since: Zxid,
+        /// The session that the watch is set in from here on.
+        epoch: SessionEpoch,
     },
     /// The watch is no more; nothing follows.
     End(WatchEnd),
@@ -128,6 +144,8 @@ pub struct Event {
     /// In which transaction; `None` for events made up for a reconnecting client, and from servers
     /// before 3.9, which do not say.
     pub zxid: Option<Zxid>,
+    /// The session that was told.
+    pub epoch: SessionEpoch,
 }
 
 /// What can happen to a node.
@@ -150,6 +168,10 @@ pub enum WatchEnd {
     /// It was removed on request.
     #[error("watch removed")]
     Removed,
+    /// The server refuses to set it again. Only where it must be, on servers without persistent
+    /// watches.
+    #[error("watch refused: {0}")]
+    Refused(ErrorCode),
     /// The session is over.
     #[error(transparent)]
     SessionOver(#[from] SessionEnd),
@@ -171,6 +193,9 @@ pub enum DisconnectReason {
     /// Nothing was heard for two thirds of the session timeout.
     #[error("server silent")]
     Silent,
+    /// Another server is to be preferred; nothing was lost.
+    #[error("leaving for another server")]
+    Moved,
     /// The server broke the protocol.
     #[error("server broke the protocol: {0}")]
     Violation(#[from] Violation),

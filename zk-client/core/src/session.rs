@@ -2,17 +2,22 @@
 
 mod answers;
 mod link;
+mod moving;
+mod proving;
+mod urgent;
 
-use alloc::{boxed::Box, collections::VecDeque, vec::Vec};
+use alloc::{boxed::Box, collections::VecDeque, sync::Arc, vec::Vec};
 use core::{fmt, time::Duration};
 
+use bytes::Bytes;
 use zk_proto::{
-    Instant, Xid, Zxid,
-    client::{OpCode, RequestHeader, WatchRemovalRequest, WatcherType},
+    Instant, Zxid,
+    client::{OpCode, WatchRemovalRequest, WatcherType},
     jute::{Encode, Writer},
     limits::FRAME_BYTES_MAX_DEFAULT,
 };
 
+use self::{proving::Proving, urgent::Urgent};
 use crate::{
     auth::{Auth, Credentials},
     closing::Closing,
@@ -22,8 +27,10 @@ use crate::{
     limits::IN_FLIGHT_MAX_DEFAULT,
     line::{Effect, Entry, Line, NEVER},
     liveness::Liveness,
+    moving::Moving,
     output::{Answer, DisconnectReason, Failure, Outcome, Output},
-    state::{SessionEnd, SessionEpoch, SessionState},
+    sasl::SaslMechanism,
+    state::{ExpiryPolicy, SessionEnd, SessionEpoch, SessionState},
     watches::Watches,
 };
 
@@ -36,8 +43,12 @@ pub struct SessionConfig {
     pub timeout: Duration,
     /// Whether a server that serves reads only is welcome.
     pub may_be_read_only: bool,
+    /// What happens when the server has expired the session.
+    pub on_expiry: ExpiryPolicy,
     /// Presented on every connection before anything else.
     pub credentials: Vec<Credentials>,
+    /// Proves who we are on every connection, before the credentials.
+    pub sasl: Option<Arc<dyn SaslMechanism>>,
     /// Requests that may be queued or unanswered at once.
     pub in_flight_max: usize,
     /// Largest frame to send and to accept, in bytes (`jute.maxbuffer`).
@@ -53,7 +64,9 @@ impl SessionConfig {
             servers,
             timeout: Duration::from_secs(10),
             may_be_read_only: false,
+            on_expiry: ExpiryPolicy::FailFast,
             credentials: Vec::new(),
+            sasl: None,
             in_flight_max: IN_FLIGHT_MAX_DEFAULT,
             frame_bytes_max: FRAME_BYTES_MAX_DEFAULT,
             seed,
@@ -79,6 +92,8 @@ pub enum Timer {
     Request,
     /// The orderly close has taken long enough.
     Close,
+    /// The connection is to be left, or a better server to be looked for.
+    Move,
 }
 
 /// One client session. Touches no clock and no socket.
@@ -89,10 +104,15 @@ pub struct Session {
     watches: Watches,
     auth: Auth,
     liveness: Liveness,
+    moving: Moving,
+    proving: Proving,
     link: Link,
     state: SessionState,
     ticket: Ticket,
     epoch: Option<SessionEpoch>,
+    /// The number of the session, or of the next one while there is none.
+    /// Invariant: never decreases.
+    number: u64,
     /// Whether the session was ever served by a server that serves writes. Before, it exists on one
     /// read-only server only.
     is_portable: bool,
@@ -100,9 +120,12 @@ pub struct Session {
     /// Invariant: never decreases.
     seen: Zxid,
     /// Frames that go before the next requests: credentials, watches, pings.
-    urgent: Writer,
+    urgent: Urgent,
     /// A buffer to write with; `None` while a write is under way.
     spare: Option<Writer>,
+    /// Whether the session's server was found to know no removal of watches. Asked again, it would
+    /// end the connection each time; the next session may be served by another.
+    lacks_removal: bool,
     /// Answers to setWatches under way.
     rewatching_count: usize,
     /// The orderly close under way.
@@ -114,10 +137,19 @@ pub struct Session {
 /// The connection.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Link {
-    Down { retry_at: Instant },
-    Opening { give_up_at: Instant },
-    Greeting { give_up_at: Instant, asked: Instant },
+    Down {
+        retry_at: Instant,
+    },
+    Opening {
+        give_up_at: Instant,
+    },
+    Greeting {
+        give_up_at: Instant,
+        asked: Instant,
+    },
     Up,
+    /// No session, and none wanted until somebody says so.
+    Parked,
     Over,
 }
 
@@ -136,14 +168,18 @@ impl Session {
             watches: Watches::default(),
             auth: Auth::new(credentials),
             liveness: Liveness::new(config.timeout),
+            moving: Moving::default(),
+            proving: Proving::new(config.sasl.take(), config.seed),
             link: Link::Down { retry_at: now },
             state: SessionState::Connecting,
             ticket: Ticket::none(),
             epoch: None,
+            number: 1,
             is_portable: false,
             seen: Zxid::ZERO,
-            urgent: Writer::new(),
+            urgent: Urgent::default(),
             spare: Some(Writer::new()),
+            lacks_removal: false,
             rewatching_count: 0,
             closing: None,
             outputs: VecDeque::new(),
@@ -173,6 +209,9 @@ impl Session {
                     self.clean_up(&path, kind);
                 }
             }
+            Input::Servers(servers) => self.servers(servers),
+            Input::Probed(serves_writes) => self.probed(serves_writes),
+            Input::Renew => self.renew(),
             Input::Close(token) => self.close(token),
             Input::Connected => self.greet(),
             Input::ConnectFailed => self.disconnect(DisconnectReason::ConnectFailed),
@@ -183,13 +222,12 @@ impl Session {
                 }
             }
             Input::Written(buffer) => {
-                let mut writer = Writer::from(buffer);
-                writer.clear();
-                self.spare = Some(writer);
+                self.spare = Some(self.urgent.recycle(buffer));
             }
             Input::Disconnected => self.disconnect(DisconnectReason::Broken),
             Input::Timeout => self.time_passed(),
         }
+        self.leave();
         self.check();
     }
 
@@ -208,9 +246,9 @@ impl Session {
             }
             Link::Up => [
                 Some((self.liveness.silent_at(), Timer::Silence)),
-                self.liveness.ping_at().map(|at| (at, Timer::Ping)),
+                self.ping_at().map(|at| (at, Timer::Ping)),
             ],
-            Link::Over => [None, None],
+            Link::Parked | Link::Over => [None, None],
         };
         let session = match self.state {
             SessionState::Connected(_) | SessionState::ReadOnly(_) => {
@@ -228,7 +266,8 @@ impl Session {
         let closing = self.closing.as_ref();
         let close = closing.map(|closing| (closing.give_up_at(), Timer::Close));
         let closer = closing.and_then(Closing::next_deadline).map(|at| (at, Timer::Request));
-        let all = link.into_iter().chain([session, request, auth, close, closer]);
+        let moving = self.moving.next(self.now).map(|at| (at, Timer::Move));
+        let all = link.into_iter().chain([session, request, auth, close, closer, moving]);
         all.flatten().min_by_key(|&(at, _)| at)
     }
 
@@ -237,8 +276,18 @@ impl Session {
         self.state
     }
 
-    /// Up to when the session is certain to live, while there is one: one timeout from the moment
-    /// the last answered request was sent.
+    /// Whether the client is at its end: nothing more will happen.
+    pub fn is_over(&self) -> bool {
+        self.link == Link::Over
+    }
+
+    /// The number of the session, or of the next one while there is none.
+    pub const fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// Up to when the session lives by what its server has answered, while there is one: one
+    /// timeout from the moment the last answered request was sent.
     pub fn proven_until(&self) -> Option<Instant> {
         self.state.epoch().map(|_| self.liveness.deadline())
     }
@@ -253,7 +302,8 @@ impl Session {
         self.config.frame_bytes_max
     }
 
-    /// The newest state of the ensemble that any answer has shown.
+    /// The newest state of the ensemble that any answer has shown, in this session or an earlier
+    /// one.
     pub const fn last_zxid(&self) -> Zxid {
         self.seen
     }
@@ -262,7 +312,9 @@ impl Session {
     fn check(&self) {
         self.line.check();
         self.watches.check();
-        debug_assert_eq!(self.link == Link::Over, self.state.end().is_some());
+        let is_ended = matches!(self.link, Link::Parked | Link::Over);
+        debug_assert_eq!(is_ended, self.state.end().is_some());
+        debug_assert!(self.epoch.is_none_or(|epoch| epoch.number == self.number));
     }
 
     fn request(&mut self, request: Request<'_>) {
@@ -328,8 +380,8 @@ impl Session {
             return;
         }
         self.auth.add(credentials, token, deadline);
-        if self.link == Link::Up {
-            self.auth.present_last(&mut self.urgent);
+        if self.link == Link::Up && !self.proving.is_under_way() {
+            self.present_last();
         }
     }
 
@@ -341,8 +393,9 @@ impl Session {
     }
 
     fn clean_up(&mut self, path: &str, kind: WatcherType) {
-        // A broken connection has taken the server's watch along.
-        if self.link != Link::Up {
+        // A broken connection has taken the server's watch along. Where there is no removal, the
+        // watch stays until it tells nobody.
+        if self.link != Link::Up || self.lacks_removal {
             return;
         }
         let token = self.line.last_token();
@@ -357,6 +410,12 @@ impl Session {
     fn close(&mut self, token: Token) {
         if let Some(closing) = &mut self.closing {
             closing.join(token);
+            return;
+        }
+        if self.link == Link::Parked {
+            self.finish(SessionEnd::Closed);
+            let answer = Answer { zxid: self.seen, body: Bytes::new() };
+            self.answer(token, Ok(answer));
             return;
         }
         if let Some(failure) = self.refusal() {
@@ -379,12 +438,14 @@ impl Session {
     }
 
     fn answer(&mut self, token: Token, result: Result<Answer, Failure>) {
-        self.outputs.push_back(Output::Answer { token, result });
+        self.outputs.push_back(Output::Answer { token, result, stamp: None });
     }
 
     fn time_passed(&mut self) {
         let now = self.now;
         self.expire_requests();
+        self.moving.time_passed(now);
+        self.search();
         match self.link {
             Link::Down { retry_at } if retry_at <= now => self.open(),
             Link::Opening { give_up_at } | Link::Greeting { give_up_at, .. }
@@ -395,11 +456,12 @@ impl Session {
             Link::Up if self.liveness.silent_at() <= now => {
                 self.disconnect(DisconnectReason::Silent);
             }
-            Link::Up if self.liveness.ping_at().is_some_and(|at| at <= now) => self.ping(),
+            Link::Up if self.ping_at().is_some_and(|at| at <= now) => self.ping(),
             Link::Down { .. }
             | Link::Opening { .. }
             | Link::Greeting { .. }
             | Link::Up
+            | Link::Parked
             | Link::Over => {}
         }
         if self.closing.as_ref().is_some_and(|closing| closing.give_up_at() <= now) {
@@ -431,13 +493,6 @@ impl Session {
             // The closing goes on.
             self.answer(token, Err(Failure::DeadlinePassed { outcome: Outcome::Unknown }));
         }
-    }
-
-    fn ping(&mut self) {
-        self.urgent.frame(|body| {
-            RequestHeader { xid: Xid::PING, op: OpCode::Ping.get() }.encode(body);
-        });
-        self.liveness.ping_sent(self.now);
     }
 
     /// The connection broke, or proof of life is overdue.
@@ -482,14 +537,15 @@ impl Session {
         if self.link != Link::Up {
             return None;
         }
-        if self.urgent.is_empty() && !self.line.has_gathered() {
+        let is_held = self.is_leaving() || self.proving.is_under_way() || !self.line.has_gathered();
+        if self.urgent.is_empty() && is_held {
             return None;
         }
         let spare = self.spare.take()?;
         let bytes = if self.urgent.is_empty() {
             self.line.take(self.now, spare)?
         } else {
-            core::mem::replace(&mut self.urgent, spare)
+            self.urgent.take(spare)
         };
         self.liveness.sent(self.now);
         Some(Output::Send(bytes.into_vec()))

@@ -12,6 +12,29 @@ pub struct SessionEpoch {
     pub session: SessionId,
 }
 
+/// What becomes of a client whose session the server has expired.
+///
+/// Whatever the policy: everything asked before is answered. What was sent has an unknown outcome,
+/// what was not sent never will be: it belonged to the session that is over, and its caller may
+/// have relied on that session's ephemeral nodes.
+///
+/// A session granted by a read-only server held nothing, and is followed by another whatever the
+/// policy.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum ExpiryPolicy {
+    /// The client is at its end, and everything asked from then on fails.
+    #[default]
+    FailFast,
+    /// The client opens another session at once, with the same credentials. Watches are set again:
+    /// one-shot watchers are told of what happened meanwhile, persistent ones get a gap. Ephemeral
+    /// nodes are gone.
+    Recreate,
+    /// The client ends its watches, fails what is asked, and waits until it is told to open another
+    /// session or to close.
+    Handoff,
+}
+
 /// Where a session stands, as far as the client can know.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
@@ -39,7 +62,8 @@ pub enum SessionState {
         /// Since when.
         since: Instant,
     },
-    /// The server said that the session is over. Final.
+    /// The server said that the session is over. Final, unless [`ExpiryPolicy`] lets the client go
+    /// on.
     Expired(SessionEpoch),
     /// The server refused the credentials. Final.
     AuthFailed,
@@ -64,7 +88,7 @@ impl SessionState {
         }
     }
 
-    /// How the session ended, if it did.
+    /// How the session ended, if it did. Only an expired one may be followed by another.
     pub const fn end(&self) -> Option<SessionEnd> {
         match self {
             Self::Expired(_) => Some(SessionEnd::Expired),

@@ -3,6 +3,8 @@
 
 use zk_proto::{Xid, Zxid, frame::FrameError, jute::DecodeError};
 
+use crate::sasl::SaslError;
+
 /// A rule that a server broke.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
@@ -44,6 +46,9 @@ pub enum Violation {
     /// It opened a session without a number, or refused to open one.
     #[error("no session in the answer to a connect request")]
     NoSession,
+    /// It broke the rules of SASL, or is not who it should be.
+    #[error(transparent)]
+    Sasl(#[from] SaslError),
     /// It refused to set watches again.
     #[error("watches refused with code {code}")]
     WatchesRefused {

@@ -33,6 +33,8 @@ pub(crate) struct Watches {
     /// Watchers that left before their watch came into being.
     given_up: BTreeSet<WatchId>,
     recursive_count: usize,
+    /// Those of `places` that end with their session.
+    bound: BTreeSet<WatchId>,
 }
 
 /// The watchers of one path.
@@ -137,6 +139,7 @@ impl Watches {
     /// The watcher left. Returns what to remove from the server because nobody wants it any more.
     pub(crate) fn leave(&mut self, id: WatchId) -> Option<(Box<str>, WatcherType)> {
         let (path, list) = self.places.remove(&id)?;
+        self.bound.remove(&id);
         if let Some(watchers) = self.paths.get_mut(&path) {
             watchers.lists[list as usize].retain(|&other| other != id);
         }
@@ -195,11 +198,22 @@ impl Watches {
         persistent.map(|(&id, _)| id).collect()
     }
 
+    /// Those that end with their session; the others stay.
+    pub(crate) fn take_bound(&mut self) -> Vec<WatchId> {
+        let bound: Vec<_> = core::mem::take(&mut self.bound).into_iter().collect();
+        for &id in &bound {
+            // The session has taken the server's watches along.
+            let _ = self.leave(id);
+        }
+        bound
+    }
+
     /// Everybody; nobody is left.
     pub(crate) fn take_all(&mut self) -> Vec<WatchId> {
         self.paths.clear();
         self.given_up.clear();
         self.recursive_count = 0;
+        self.bound.clear();
         core::mem::take(&mut self.places).into_keys().collect()
     }
 
@@ -240,12 +254,16 @@ impl Watches {
 
     pub(crate) fn check(&self) {
         debug_assert!(self.recursive_count <= self.places.len());
+        debug_assert!(self.bound.len() <= self.places.len());
     }
 
     fn add(&mut self, watch: &Watch, list: List) {
         let watchers = self.paths.entry(watch.path.clone()).or_default();
         watchers.lists[list as usize].push(watch.id);
         self.places.insert(watch.id, (watch.path.clone(), list));
+        if watch.ends_with_session {
+            self.bound.insert(watch.id);
+        }
         if list == List::Recursive {
             self.recursive_count += 1;
         }
@@ -260,6 +278,7 @@ impl Watches {
         watchers.kept[expected_of(list)] = false;
         for id in &taken {
             self.places.remove(id);
+            self.bound.remove(id);
         }
         if list == List::Recursive {
             self.recursive_count -= taken.len();

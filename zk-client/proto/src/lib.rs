@@ -33,6 +33,7 @@ pub mod frame;
 pub mod id;
 pub mod jute;
 pub mod limits;
+mod numbered;
 pub mod path;
 pub mod quorum;
 pub mod stat;

@@ -16,7 +16,7 @@ use crate::{
     input::{Watch, WatchKind},
     limits::HANDSHAKE_BYTES_MAX,
     line::Effect,
-    output::{Answer, Event, EventKind, Failure, Notice, Output, WatchEnd},
+    output::{Answer, Event, EventKind, Failure, Notice, Output, Stamp, WatchEnd},
     state::SessionEnd,
     violation::Violation,
     watches::List,
@@ -28,7 +28,7 @@ impl Session {
             let frame_bytes_max = match self.link {
                 Link::Up => self.config.frame_bytes_max,
                 Link::Greeting { .. } => HANDSHAKE_BYTES_MAX,
-                Link::Down { .. } | Link::Opening { .. } | Link::Over => {
+                Link::Down { .. } | Link::Opening { .. } | Link::Parked | Link::Over => {
                     bytes.clear();
                     return Ok(());
                 }
@@ -42,7 +42,7 @@ impl Session {
             self.liveness.heard(self.now);
             match self.link {
                 Link::Greeting { asked, .. } => self.greeted(&frame, asked)?,
-                Link::Down { .. } | Link::Opening { .. } | Link::Up | Link::Over => {
+                Link::Down { .. } | Link::Opening { .. } | Link::Up | Link::Parked | Link::Over => {
                     self.heard(frame)?;
                 }
             }
@@ -53,6 +53,9 @@ impl Session {
         let mut reader = Reader::new(&frame);
         let header = ReplyHeader::decode(&mut reader)?;
         frame.advance(ReplyHeader::WIRE_BYTES);
+        if self.proving.waits_for(header.xid) {
+            return self.proved(header, &frame);
+        }
         match header.xid {
             Xid::NOTIFICATION => self.fired(header.zxid, &frame),
             Xid::PING if self.liveness.ping_answered() => {
@@ -85,13 +88,15 @@ impl Session {
             } else {
                 Err(Failure::Refused(error))
             };
-            self.answer(token, result);
+            let stamp = self.epoch.map(|epoch| Stamp { epoch, zxid: header.zxid });
+            self.outputs.push_back(Output::Answer { token, result, stamp });
         }
         match entry.effect {
             Effect::None => {}
             Effect::Watch(watch) => self.watched(&watch, error),
             Effect::Remove(removal) => {
                 let (path, kind) = *removal;
+                self.lacks_removal |= error == ErrorCode::Unimplemented;
                 if error == ErrorCode::Ok {
                     for id in self.watches.remove(&path, kind) {
                         let notice = Notice::End(WatchEnd::Removed);
@@ -101,6 +106,8 @@ impl Session {
             }
             Effect::Cleanup(removal) => {
                 let (path, kind) = *removal;
+                // ZooKeeper: UnimplementedRequestProcessor answers, and ends the connection.
+                self.lacks_removal |= error == ErrorCode::Unimplemented;
                 // Servers before 3.9 cannot remove one kind of persistent watch by itself.
                 let is_persistent =
                     matches!(kind, WatcherType::Persistent | WatcherType::PersistentRecursive);
@@ -145,8 +152,11 @@ impl Session {
         };
         let path = Reader::new(body.get(8..).unwrap_or_default()).text()?;
         let zxid = (zxid > Zxid::ZERO).then_some(zxid);
+        let Some(epoch) = self.epoch else {
+            return Ok(());
+        };
         for id in self.watches.fire(kind, path) {
-            let event = Event { kind, path: path.to_string(), zxid };
+            let event = Event { kind, path: path.to_string(), zxid, epoch };
             self.outputs.push_back(Output::Notify { id, notice: Notice::Event(event) });
         }
         Ok(())
@@ -159,7 +169,9 @@ impl Session {
         }
         match self.auth.accepted() {
             Ok(Some(token)) => {
-                self.answer(token, Ok(Answer { zxid: Zxid::ZERO, body: Bytes::new() }));
+                let result = Ok(Answer { zxid: Zxid::ZERO, body: Bytes::new() });
+                let stamp = self.epoch.map(|epoch| Stamp { epoch, zxid: Zxid::ZERO });
+                self.outputs.push_back(Output::Answer { token, result, stamp });
                 Ok(())
             }
             Ok(None) => Ok(()),

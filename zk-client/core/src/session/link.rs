@@ -11,8 +11,9 @@ use crate::{
     handshake::{self, Ticket, Verdict},
     limits::ATTEMPT_MS_MIN,
     line::{Effect, Entry},
-    output::{Answer, DisconnectReason, Failure, Notice, Outcome, Output, WatchEnd},
-    state::{SessionEnd, SessionEpoch, SessionState},
+    liveness::Liveness,
+    output::{Answer, DisconnectReason, Failure, Notice, Outcome, Output},
+    state::{ExpiryPolicy, SessionEnd, SessionEpoch, SessionState},
     violation::Violation,
 };
 
@@ -40,57 +41,82 @@ impl Session {
 
     pub(super) fn greeted(&mut self, answer: &[u8], asked: Instant) -> Result<(), Violation> {
         let fresh = Ticket::none();
-        let is_new = !self.is_portable;
-        let verdict = handshake::judge(if is_new { &fresh } else { &self.ticket }, answer)?;
+        let asked_for = if self.is_portable { &self.ticket } else { &fresh };
+        let verdict = handshake::judge(asked_for, answer)?;
         let Verdict::Opened { ticket, timeout, is_read_only } = verdict else {
-            self.finish(SessionEnd::Expired);
+            self.expire();
             return Ok(());
         };
-        // A session of a read-only server cannot be taken along to another server: what came after
-        // it is another session.
-        if let (Some(_), true) = (self.epoch, is_new) {
-            self.finish(SessionEnd::Expired);
-            return Ok(());
+        // A server that answers with another session has forgotten ours. A session of a read-only
+        // server cannot be taken along to another server: what came after it is another one too.
+        if self.epoch.is_some_and(|epoch| epoch.session != ticket.session) {
+            // What a read-only server granted held nothing that could be lost.
+            if self.closing.is_some() || (self.is_portable && self.ends_with_session()) {
+                self.expire();
+                return Ok(());
+            }
+            self.part();
+            self.enter(SessionState::Connecting);
         }
-        let epoch = SessionEpoch { number: 1, session: ticket.session };
+        let epoch = SessionEpoch { number: self.number, session: ticket.session };
         self.ticket = ticket;
         self.epoch = Some(epoch);
         self.is_portable |= !is_read_only;
         self.link = Link::Up;
         self.liveness.connected(self.now, asked, timeout);
-        self.urgent.clear();
-        self.auth.present_all(&mut self.urgent);
-        self.rewatching_count = {
-            let frame_bytes_max = self.config.frame_bytes_max;
-            self.watches.set_again(self.seen, frame_bytes_max, &mut self.urgent)
+        self.endpoints.arrived();
+        self.prove(is_read_only);
+        Ok(())
+    }
+
+    /// The server knows us: goes to work.
+    pub(super) fn arrive(&mut self, is_read_only: bool) {
+        let Some(epoch) = self.epoch else {
+            return;
         };
+        if is_read_only {
+            self.moving.search(self.now);
+        }
+        self.prime();
         for id in self.watches.persistent() {
-            self.outputs.push_back(Output::Notify { id, notice: Notice::Gap { since: self.seen } });
+            let notice = Notice::Gap { since: self.seen, epoch };
+            self.outputs.push_back(Output::Notify { id, notice });
         }
         self.enter(if is_read_only {
             SessionState::ReadOnly(epoch)
         } else {
             SessionState::Connected(epoch)
         });
-        Ok(())
     }
 
     pub(super) fn disconnect(&mut self, reason: DisconnectReason) {
         let was_connected = match self.link {
             Link::Up => true,
             Link::Opening { .. } | Link::Greeting { .. } => false,
-            Link::Down { .. } | Link::Over => return,
+            Link::Down { .. } | Link::Parked | Link::Over => return,
         };
         match reason {
             DisconnectReason::Violation(_) => self.endpoints.offended(self.now),
+            DisconnectReason::Moved => {}
             DisconnectReason::ConnectFailed
             | DisconnectReason::Broken
             | DisconnectReason::HandshakeTooLong
             | DisconnectReason::Silent
-            | DisconnectReason::SessionOver(_) => self.endpoints.failed(was_connected),
+            | DisconnectReason::SessionOver(_) => {
+                self.endpoints.failed(self.now, was_connected);
+            }
         }
-        let is_first = self.epoch.is_none();
-        let retry_at = self.endpoints.retry_at(self.now, self.liveness.timeout(), is_first);
+        let retry_at = match reason {
+            DisconnectReason::Moved => self.now,
+            DisconnectReason::ConnectFailed
+            | DisconnectReason::Broken
+            | DisconnectReason::HandshakeTooLong
+            | DisconnectReason::Silent
+            | DisconnectReason::Violation(_)
+            | DisconnectReason::SessionOver(_) => {
+                self.endpoints.retry_at(self.now, self.liveness.timeout())
+            }
+        };
         self.link = Link::Down { retry_at };
         self.outputs.push_back(Output::Disconnect(reason));
         self.reset_link();
@@ -110,6 +136,8 @@ impl Session {
         self.urgent.clear();
         self.spare = Some(Writer::new());
         self.rewatching_count = 0;
+        self.moving.stop();
+        self.proving.stop();
     }
 
     /// A request will not be answered.
@@ -122,30 +150,103 @@ impl Session {
         }
     }
 
-    /// The session is over, for good.
-    pub(super) fn finish(&mut self, end: SessionEnd) {
-        if !matches!(self.link, Link::Down { .. } | Link::Over) {
+    /// Whether the client has no other session after this one, or none without being told to.
+    const fn ends_with_session(&self) -> bool {
+        match self.config.on_expiry {
+            ExpiryPolicy::FailFast | ExpiryPolicy::Handoff => true,
+            ExpiryPolicy::Recreate => false,
+        }
+    }
+
+    /// The server has expired the session.
+    fn expire(&mut self) {
+        if self.closing.is_some() {
+            self.finish(SessionEnd::Expired);
+            return;
+        }
+        match self.config.on_expiry {
+            ExpiryPolicy::FailFast => self.finish(SessionEnd::Expired),
+            ExpiryPolicy::Recreate => {
+                self.hang_up(SessionEnd::Expired);
+                self.part();
+                // Jittered, as a whole crowd may have lost its sessions at once.
+                self.endpoints.end_free_round();
+                let retry_at = self.endpoints.retry_at(self.now, self.liveness.timeout());
+                self.link = Link::Down { retry_at };
+                self.enter(SessionState::Connecting);
+            }
+            ExpiryPolicy::Handoff => {
+                self.hang_up(SessionEnd::Expired);
+                self.part();
+                self.release_all(SessionEnd::Expired);
+                self.link = Link::Parked;
+            }
+        }
+    }
+
+    /// Opens the next session, if the last one was handed off.
+    pub(super) fn renew(&mut self) {
+        if self.link == Link::Parked {
+            self.link = Link::Down { retry_at: self.now };
+            self.enter(SessionState::Connecting);
+        }
+    }
+
+    /// Leaves an expired session behind: what belonged to it goes with it, and the next one gets
+    /// the next number. What has been seen stays seen.
+    fn part(&mut self) {
+        let end = SessionEnd::Expired;
+        self.give_back(end);
+        for id in self.watches.take_bound() {
+            self.outputs.push_back(Output::Notify { id, notice: Notice::End(end.into()) });
+        }
+        if let Some(epoch) = self.epoch.take() {
+            self.enter(SessionState::Expired(epoch));
+        }
+        self.number += 1;
+        self.ticket = Ticket::none();
+        self.is_portable = false;
+        self.lacks_removal = false;
+        self.liveness = Liveness::new(self.config.timeout);
+    }
+
+    fn hang_up(&mut self, end: SessionEnd) {
+        if !matches!(self.link, Link::Down { .. } | Link::Parked | Link::Over) {
             self.outputs.push_back(Output::Disconnect(DisconnectReason::SessionOver(end)));
         }
-        self.link = Link::Over;
         self.reset_link();
+    }
+
+    /// Fails all requests that were asked in a session that is over.
+    fn give_back(&mut self, end: SessionEnd) {
         while let Some(entry) = self.line.lose() {
             self.lost(entry, Failure::SessionOver { end, outcome: Outcome::Unknown });
         }
         while let Some(entry) = self.line.refuse() {
             self.lost(entry, Failure::SessionOver { end, outcome: Outcome::NotSent });
         }
+    }
+
+    /// Lets go of everybody who would wait for another session.
+    fn release_all(&mut self, end: SessionEnd) {
         while let Some(token) = self.auth.take_waiting() {
             self.answer(token, Err(Failure::SessionOver { end, outcome: Outcome::Unknown }));
         }
+        for id in self.watches.take_all() {
+            self.outputs.push_back(Output::Notify { id, notice: Notice::End(end.into()) });
+        }
+    }
+
+    /// The session is over, and the client with it.
+    pub(super) fn finish(&mut self, end: SessionEnd) {
+        self.hang_up(end);
+        self.link = Link::Over;
+        self.give_back(end);
         // However it came about, the session is over for this client, as was wanted.
         for token in self.closing.take().into_iter().flat_map(Closing::into_waiting) {
             self.answer(token, Ok(Answer { zxid: self.seen, body: Bytes::new() }));
         }
-        for id in self.watches.take_all() {
-            let notice = Notice::End(WatchEnd::SessionOver(end));
-            self.outputs.push_back(Output::Notify { id, notice });
-        }
+        self.release_all(end);
         self.enter(match (end, self.epoch) {
             (SessionEnd::Expired, Some(epoch)) => SessionState::Expired(epoch),
             (SessionEnd::AuthFailed, _) => SessionState::AuthFailed,

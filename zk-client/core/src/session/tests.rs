@@ -1,8 +1,11 @@
 //! The machine by itself: no clock, no socket, a scripted server.
 
+mod epochs;
 #[expect(clippy::wildcard_enum_match_arm, reason = "picks out the outputs a test looks at")]
 mod fixture;
 mod limits;
+mod moving;
+mod proving;
 
 use alloc::{format, vec, vec::Vec};
 use core::time::Duration;
@@ -91,7 +94,7 @@ fn a_refused_session_is_expired_and_everything_with_it() {
 }
 
 #[test]
-fn an_answer_with_another_session_is_expiry() {
+fn pitfall_50_an_answer_with_another_session_is_expiry() {
     let mut world = World::connected();
     world.handle(Input::Disconnected);
     world.reopen();
@@ -448,7 +451,12 @@ fn a_one_shot_watcher_is_told_once() {
     world.reply(1, 1, 0, b"");
     world.event(3, "/a", 2);
     world.event(3, "/a", 3);
-    let event = Event { kind: EventKind::DataChanged, path: "/a".into(), zxid: Some(Zxid::new(2)) };
+    let event = Event {
+        kind: EventKind::DataChanged,
+        path: "/a".into(),
+        zxid: Some(Zxid::new(2)),
+        epoch: EPOCH,
+    };
     assert_eq!(notices(&world.drain()), [(1, Notice::Event(event))]);
 }
 
@@ -459,7 +467,7 @@ fn an_event_made_up_for_a_reconnect_has_no_zxid() {
     world.flush();
     world.reply(1, 1, 0, b"");
     world.event(2, "/a", -1);
-    let event = Event { kind: EventKind::Deleted, path: "/a".into(), zxid: None };
+    let event = Event { kind: EventKind::Deleted, path: "/a".into(), zxid: None, epoch: EPOCH };
     assert_eq!(notices(&world.drain()), [(1, Notice::Event(event))]);
 }
 
@@ -493,7 +501,7 @@ fn a_failed_read_leaves_no_watch() {
 }
 
 #[test]
-fn watches_are_set_again_after_a_reconnect_before_anything_else() {
+fn pitfall_32_watches_are_set_again_after_a_reconnect_before_anything_else() {
     let mut world = World::connected();
     world.watch(1, "/d", WatchKind::Data);
     world.watch(2, "/e", WatchKind::Exists);
@@ -521,7 +529,7 @@ fn persistent_watchers_are_told_of_the_gap() {
     world.drain();
     world.reconnect();
     let outputs = world.drain();
-    let gap = Notice::Gap { since: Zxid::new(5) };
+    let gap = Notice::Gap { since: Zxid::new(5), epoch: EPOCH };
     assert_eq!(notices(&outputs), [(1, gap.clone()), (2, gap)]);
     assert_eq!(sent_in(&outputs), ["-8 setWatches2 since 0:00000005 [] [] [] [/p] [/r]"]);
 }
@@ -564,9 +572,7 @@ fn the_last_watcher_of_a_path_takes_the_servers_watch_along() {
 #[test]
 fn a_watch_about_to_be_set_is_not_removed() {
     let mut world = World::connected();
-    world.watch(1, "/a", WatchKind::Persistent);
-    world.flush();
-    world.reply(1, 1, 0, &[0; 4]);
+    world.watched(1, "/a", WatchKind::Persistent);
     world.watch(2, "/a", WatchKind::Persistent);
     world.flush();
     world.handle(Input::Unwatch(WatchId(1)));
@@ -589,13 +595,35 @@ fn a_watcher_that_leaves_before_the_answer_leaves_no_watch() {
 #[test]
 fn a_server_without_single_removal_is_asked_to_remove_all() {
     let mut world = World::connected();
-    world.watch(1, "/a", WatchKind::Recursive);
-    world.flush();
-    world.reply(1, 1, 0, &[0; 4]);
+    world.watched(1, "/a", WatchKind::Recursive);
     world.handle(Input::Unwatch(WatchId(1)));
     assert_eq!(world.sent(), ["2 removeWatches /a 5"]);
     world.reply(2, 1, -5, b"");
     assert_eq!(world.sent(), ["3 removeWatches /a 3"]);
+}
+
+#[test]
+fn a_server_without_removal_is_asked_once() {
+    let mut world = World::connected();
+    for seq in 1..=3 {
+        world.watched(seq, &format!("/{seq}"), WatchKind::Data);
+    }
+    world.drain();
+    world.handle(Input::Unwatch(WatchId(1)));
+    assert_eq!(world.sent(), ["4 removeWatches /1 2"]);
+    world.reply(4, 1, -6, b"");
+    world.handle(Input::Unwatch(WatchId(2)));
+    assert_eq!(world.sent(), [] as [&str; 0]);
+    // It ends the connection on top of that. On the next one, too, it is not asked.
+    world.handle(Input::Disconnected);
+    world.drain();
+    world.reconnect();
+    assert_eq!(world.sent(), ["-8 setWatches since 0:00000001 [/3] [] []"]);
+    world.handle(Input::Unwatch(WatchId(3)));
+    assert_eq!(world.sent(), [] as [&str; 0]);
+    // What is left on the server tells nobody.
+    world.event(3, "/2", 2);
+    assert_eq!(notices(&world.drain()), []);
 }
 
 #[test]
@@ -663,7 +691,7 @@ fn closing_without_a_session_is_done_at_once() {
 }
 
 #[test]
-fn a_broken_connection_never_closes_the_session() {
+fn pitfall_48_a_broken_connection_never_closes_the_session() {
     let mut world = World::connected();
     for _ in 0..3 {
         world.handle(Input::Disconnected);

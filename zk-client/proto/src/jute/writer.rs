@@ -118,6 +118,11 @@ impl Writer {
         &self.bytes
     }
 
+    /// Everything written so far, for what is known only after what follows it.
+    pub fn as_mut_slice(&mut self) -> &mut [u8] {
+        &mut self.bytes
+    }
+
     /// Bytes written so far.
     pub fn len(&self) -> usize {
         self.bytes.len()

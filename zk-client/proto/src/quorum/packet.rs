@@ -5,83 +5,52 @@ use alloc::vec::Vec;
 use crate::{
     id::Zxid,
     jute::{Decode, DecodeError, Expected, Reader, WireStr, record},
+    numbered::numbered,
 };
 
-macro_rules! kinds {
-    ($($(#[$meta:meta])* $name:ident = $code:literal $word:literal,)*) => {
-        /// What a packet is.
-        #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-        pub enum PacketKind {
-            $($(#[$meta])* $name = $code,)*
-        }
-
-        impl PacketKind {
-            /// Every kind.
-            pub const ALL: &'static [Self] = &[$(Self::$name,)*];
-
-            /// The kind's number.
-            pub const fn get(self) -> i32 {
-                self as i32
-            }
-
-            /// The kind behind a number, if there is one. Members ignore packets of other kinds.
-            pub const fn new(code: i32) -> Option<Self> {
-                match code {
-                    $($code => Some(Self::$name),)*
-                    _ => None,
-                }
-            }
-
-            /// The kind's name in `ZooKeeper`'s spelling.
-            pub const fn name(self) -> &'static str {
-                match self {
-                    $(Self::$name => $word,)*
-                }
-            }
-        }
-    };
-}
-
 // ZooKeeper: Leader, the constants over `REQUEST` to `INFORMANDACTIVATE`
-kinds! {
-    /// A client's request that only the leader may carry out.
-    Request = 1 "REQUEST",
-    /// A transaction to be logged and acknowledged.
-    Proposal = 2 "PROPOSAL",
-    /// A transaction is on the sender's stable storage.
-    Ack = 3 "ACK",
-    /// A proposed transaction is decided.
-    Commit = 4 "COMMIT",
-    /// A sign of life, and on the way back the sessions that gave one.
-    Ping = 5 "PING",
-    /// Whether a session is still alive.
-    Revalidate = 6 "REVALIDATE",
-    /// Everything proposed before a `sync` request is decided.
-    Sync = 7 "SYNC",
-    /// A decided transaction, for an observer.
-    Inform = 8 "INFORM",
-    /// A reconfiguration is decided and takes effect.
-    CommitAndActivate = 9 "COMMITANDACTIVATE",
-    /// The history is complete; acknowledge it.
-    NewLeader = 10 "NEWLEADER",
-    /// A follower introduces itself.
-    FollowerInfo = 11 "FOLLOWERINFO",
-    /// The learner may serve clients.
-    UpToDate = 12 "UPTODATE",
-    /// The learner's history is continued by what follows.
-    Diff = 13 "DIFF",
-    /// The learner's history must be cut first.
-    Trunc = 14 "TRUNC",
-    /// The learner's history is replaced by the snapshot that follows.
-    Snap = 15 "SNAP",
-    /// An observer introduces itself.
-    ObserverInfo = 16 "OBSERVERINFO",
-    /// The epoch the leader proposes.
-    LeaderInfo = 17 "LEADERINFO",
-    /// The learner accepts the epoch.
-    AckEpoch = 18 "ACKEPOCH",
-    /// A decided reconfiguration that takes effect, for an observer.
-    InformAndActivate = 19 "INFORMANDACTIVATE",
+numbered! {
+    /// What a packet is. Members ignore packets of other kinds.
+    pub enum PacketKind {
+        /// A client's request that only the leader may carry out.
+        Request = 1 "REQUEST",
+        /// A transaction to be logged and acknowledged.
+        Proposal = 2 "PROPOSAL",
+        /// A transaction is on the sender's stable storage.
+        Ack = 3 "ACK",
+        /// A proposed transaction is decided.
+        Commit = 4 "COMMIT",
+        /// A sign of life, and on the way back the sessions that gave one.
+        Ping = 5 "PING",
+        /// Whether a session is still alive.
+        Revalidate = 6 "REVALIDATE",
+        /// Everything proposed before a `sync` request is decided.
+        Sync = 7 "SYNC",
+        /// A decided transaction, for an observer.
+        Inform = 8 "INFORM",
+        /// A reconfiguration is decided and takes effect.
+        CommitAndActivate = 9 "COMMITANDACTIVATE",
+        /// The history is complete; acknowledge it.
+        NewLeader = 10 "NEWLEADER",
+        /// A follower introduces itself.
+        FollowerInfo = 11 "FOLLOWERINFO",
+        /// The learner may serve clients.
+        UpToDate = 12 "UPTODATE",
+        /// The learner's history is continued by what follows.
+        Diff = 13 "DIFF",
+        /// The learner's history must be cut first.
+        Trunc = 14 "TRUNC",
+        /// The learner's history is replaced by the snapshot that follows.
+        Snap = 15 "SNAP",
+        /// An observer introduces itself.
+        ObserverInfo = 16 "OBSERVERINFO",
+        /// The epoch the leader proposes.
+        LeaderInfo = 17 "LEADERINFO",
+        /// The learner accepts the epoch.
+        AckEpoch = 18 "ACKEPOCH",
+        /// A decided reconfiguration that takes effect, for an observer.
+        InformAndActivate = 19 "INFORMANDACTIVATE",
+    }
 }
 
 record! {

@@ -181,9 +181,22 @@ impl World {
         self.request(seq, OpCode::GetData, &read(path, false), None, None);
     }
 
+    /// Watches for good or for once, and has the server's word for it.
+    pub(super) fn watched(&mut self, seq: u32, path: &str, kind: WatchKind) {
+        self.watch(u64::from(seq), path, kind);
+        self.flush();
+        self.reply(i32::try_from(seq).expect("small"), 1, 0, &[0; 4]);
+    }
+
     /// The watcher has the request's number.
     pub(super) fn watch(&mut self, seq: u64, path: &str, kind: WatchKind) {
-        let watch = Watch { id: WatchId(seq), kind, path: path.into() };
+        let watch = Watch { id: WatchId(seq), kind, path: path.into(), ends_with_session: false };
+        self.request(seq, OpCode::GetData, &read(path, true), Some(watch), None);
+    }
+
+    /// As [`Self::watch`], for as long as the session lives.
+    pub(super) fn watch_in_session(&mut self, seq: u64, path: &str, kind: WatchKind) {
+        let watch = Watch { id: WatchId(seq), kind, path: path.into(), ends_with_session: true };
         self.request(seq, OpCode::GetData, &read(path, true), Some(watch), None);
     }
 
@@ -216,7 +229,7 @@ fn read(path: &str, watch: bool) -> ReadRequest<'_> {
 /// Who was answered what.
 pub(super) fn answers(outputs: &[Output]) -> Vec<(u64, Result<Vec<u8>, Failure>)> {
     let one = |output: &Output| match output {
-        Output::Answer { token, result } => Some((
+        Output::Answer { token, result, .. } => Some((
             token.seq,
             result.as_ref().map(|answer| answer.body.to_vec()).map_err(|failure| *failure),
         )),

@@ -81,9 +81,7 @@ fn a_session_about_to_open_is_closed_and_not_left_behind() {
 #[test]
 fn a_watch_kept_for_a_request_that_then_fails_is_removed() {
     let mut world = World::connected();
-    world.watch(1, "/a", WatchKind::Persistent);
-    world.flush();
-    world.reply(1, 1, 0, &[0; 4]);
+    world.watched(1, "/a", WatchKind::Persistent);
     world.watch(2, "/a", WatchKind::Persistent);
     world.flush();
     world.handle(Input::Unwatch(WatchId(1)));
@@ -94,9 +92,7 @@ fn a_watch_kept_for_a_request_that_then_fails_is_removed() {
 #[test]
 fn a_watch_kept_for_a_request_that_is_withdrawn_is_removed() {
     let mut world = World::connected();
-    world.watch(1, "/a", WatchKind::Persistent);
-    world.flush();
-    world.reply(1, 1, 0, &[0; 4]);
+    world.watched(1, "/a", WatchKind::Persistent);
     world.drain();
     world.watch(2, "/a", WatchKind::Persistent);
     world.handle(Input::Unwatch(WatchId(1)));
@@ -116,7 +112,7 @@ fn nothing_is_removed_for_a_failed_request_without_a_watch() {
 }
 
 #[test]
-fn watches_are_set_again_within_the_limit_of_one_message() {
+fn pitfall_32_watches_are_set_again_within_the_limit_of_one_message() {
     let frame_bytes_max = 4_096;
     let mut world = World::with(|config| config.frame_bytes_max = frame_bytes_max);
     world.connect();
