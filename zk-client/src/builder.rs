@@ -2,13 +2,15 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use zk_client_core::{Credentials, Session, SessionConfig};
+use zk_client_core::{Credentials, ExpiryPolicy, SaslMechanism, Session, SessionConfig};
 use zk_proto::{PathError, ZnodePath, limits::FRAME_BYTES_MAX_DEFAULT, path::Chroot};
 
 use crate::{
     client::{Client, MESSAGE_BYTES_MAX},
+    connect::Transport,
     driver::Driver,
     error::ConnectError,
+    follow::follow,
     resolve::ConnectString,
     runtime::{Runtime, TokioRuntime},
     shared::Shared,
@@ -23,10 +25,15 @@ pub struct ClientBuilder {
     connect_timeout: Duration,
     operation_timeout: Duration,
     read_only: bool,
+    on_expiry: ExpiryPolicy,
     credentials: Vec<Credentials>,
+    sasl: Option<Arc<dyn SaslMechanism>>,
     in_flight_max: usize,
     frame_bytes_max: usize,
     watch_buffer: usize,
+    follows_config: bool,
+    #[cfg(feature = "tls")]
+    tls: Option<crate::tls::Tls>,
     runtime: Option<Arc<dyn Runtime>>,
 }
 
@@ -39,10 +46,15 @@ impl ClientBuilder {
             connect_timeout: Duration::from_secs(30),
             operation_timeout: Duration::from_secs(30),
             read_only: false,
+            on_expiry: ExpiryPolicy::FailFast,
             credentials: Vec::new(),
+            sasl: None,
             in_flight_max: zk_client_core::limits::IN_FLIGHT_MAX_DEFAULT,
             frame_bytes_max: FRAME_BYTES_MAX_DEFAULT,
             watch_buffer: 1_024,
+            follows_config: false,
+            #[cfg(feature = "tls")]
+            tls: None,
             runtime: None,
         }
     }
@@ -80,9 +92,28 @@ impl ClientBuilder {
         self
     }
 
+    /// What happens when the server has expired the session; [`ExpiryPolicy::FailFast`] unless set.
+    ///
+    /// Whatever the policy, requests that were asked before and not sent yet are not carried over
+    /// into another session: they fail with [`crate::Outcome::NotSent`]. [`crate::Retry`] tries
+    /// them
+    /// again.
+    pub const fn on_expiry(mut self, policy: ExpiryPolicy) -> Self {
+        self.on_expiry = policy;
+        self
+    }
+
     /// Credentials to present on every connection before anything else. May be called repeatedly.
     pub fn auth(mut self, credentials: Credentials) -> Self {
         self.credentials.push(credentials);
+        self
+    }
+
+    /// Proves by SASL who we are, on every connection and before anything else is said:
+    /// [`crate::DigestMd5`], or a mechanism of your own. A server that is not set up for SASL
+    /// refuses, as if by [`crate::SessionState::AuthFailed`].
+    pub fn sasl(mut self, mechanism: impl SaslMechanism + 'static) -> Self {
+        self.sasl = Some(Arc::new(mechanism));
         self
     }
 
@@ -107,6 +138,25 @@ impl ClientBuilder {
         self
     }
 
+    /// Whether to follow the ensemble's own configuration: when its members change, the client
+    /// takes their client addresses for its list of servers, as by [`Client::set_servers`]. Not
+    /// unless set.
+    ///
+    /// For ensembles whose members name addresses that clients can reach. Members without a client
+    /// address are left out, and a configuration that names none changes nothing.
+    pub const fn follow_config(mut self, follow: bool) -> Self {
+        self.follows_config = follow;
+        self
+    }
+
+    /// Speaks TLS with the servers, whose ports in the connection string must be those for TLS
+    /// (`secureClientPort`). Needs the feature `tls`.
+    #[cfg(feature = "tls")]
+    pub fn tls(mut self, tls: crate::Tls) -> Self {
+        self.tls = Some(tls);
+        self
+    }
+
     /// The world to live in; the caller's tokio runtime unless set.
     pub fn runtime(mut self, runtime: Arc<dyn Runtime>) -> Self {
         self.runtime = Some(runtime);
@@ -127,12 +177,13 @@ impl ClientBuilder {
         let client = self.start()?;
         let mut states = client.states();
         let mut sleep = client.runtime().sleep_until(client.runtime().now() + timeout);
-        let opened = async {
+        let watched = client.clone();
+        let opened = async move {
             while let Some(state) = states.next().await {
                 if state.is_connected() {
                     return Ok(());
                 }
-                if let Some(end) = state.end() {
+                if let Some(end) = state.end().filter(|_| watched.is_over()) {
                     return Err(end.into());
                 }
             }
@@ -155,7 +206,8 @@ impl ClientBuilder {
     /// Makes a client that opens its session in the background. Requests wait for it.
     ///
     /// # Errors
-    /// [`ConnectError::ConnectString`] when the connection string cannot be used.
+    /// [`ConnectError::ConnectString`] when the connection string cannot be used,
+    /// [`ConnectError::CredentialsTooLarge`] when credentials fit no message.
     ///
     /// # Panics
     /// Outside of a tokio runtime, unless [`Self::runtime`] was given.
@@ -166,19 +218,35 @@ impl ClientBuilder {
                 .map_err(|error: PathError| ConnectError::ConnectString(error.into()))?,
             None => chroot,
         };
+        let bytes_max = self.frame_bytes_max;
+        let sizes = self.credentials.iter().map(Credentials::frame_bytes);
+        if let Some(bytes) = sizes.max().filter(|&bytes| bytes > bytes_max) {
+            return Err(ConnectError::CredentialsTooLarge { bytes, bytes_max });
+        }
         let runtime = self.runtime.unwrap_or_else(|| Arc::new(TokioRuntime::current()));
         let config = SessionConfig {
             timeout: self.session_timeout,
             may_be_read_only: self.read_only,
+            on_expiry: self.on_expiry,
             credentials: self.credentials,
+            sasl: self.sasl,
             in_flight_max: self.in_flight_max,
             frame_bytes_max: self.frame_bytes_max,
             ..SessionConfig::new(servers, runtime.random())
         };
         let session = Session::new(config, runtime.now());
         let shared = Arc::new(Shared::new(session, Arc::clone(&runtime), self.watch_buffer.max(1)));
-        runtime.spawn(Box::pin(Driver::new(Arc::clone(&shared))));
-        Ok(Client::new(shared, Chroot::new(&chroot), self.operation_timeout))
+        let transport = Transport {
+            runtime: Arc::clone(&runtime),
+            #[cfg(feature = "tls")]
+            tls: self.tls,
+        };
+        runtime.spawn(Box::pin(Driver::new(Arc::clone(&shared), transport)));
+        let client = Client::new(shared, Chroot::new(&chroot), self.operation_timeout);
+        if self.follows_config {
+            runtime.spawn(Box::pin(follow(client.unowned())));
+        }
+        Ok(client)
     }
 }
 

@@ -19,10 +19,10 @@ use crate::{
 #[must_use = "nothing is set before it is sent or awaited"]
 #[derive(Clone, Debug)]
 pub struct Set<'a> {
-    client: &'a Client,
-    path: &'a str,
-    data: &'a [u8],
-    version: Version,
+    pub(crate) client: &'a Client,
+    pub(crate) path: &'a str,
+    pub(crate) data: &'a [u8],
+    pub(crate) version: Version,
 }
 
 impl<'a> Set<'a> {
@@ -40,7 +40,7 @@ impl<'a> Set<'a> {
     pub fn send(self) -> Op<Stat, SetError> {
         let Self { client, path, data, version } = self;
         if let Err(error) = client.check_bytes(data.len()) {
-            return Op::refused(error.into(), stat);
+            return Op::refused(path, error.into(), stat);
         }
         let body = |path: &str, writer: &mut Writer| {
             SetDataRequest { path: path.into(), data: Some(data), version }.encode(writer);
@@ -62,9 +62,9 @@ impl IntoFuture for Set<'_> {
 #[must_use = "nothing is deleted before it is sent or awaited"]
 #[derive(Clone, Debug)]
 pub struct Delete<'a> {
-    client: &'a Client,
-    path: &'a str,
-    version: Version,
+    pub(crate) client: &'a Client,
+    pub(crate) path: &'a str,
+    pub(crate) version: Version,
 }
 
 impl<'a> Delete<'a> {
@@ -83,7 +83,7 @@ impl<'a> Delete<'a> {
         let Self { client, path, version } = self;
         if path == "/" {
             // Nobody deletes a root, be it the tree's or the chroot's.
-            return Op::refused(DeleteError::BadArguments, |_| Ok(()));
+            return Op::refused(path, DeleteError::BadArguments { path: path.into() }, |_| Ok(()));
         }
         let body = |path: &str, writer: &mut Writer| {
             DeleteRequest { path: path.into(), version }.encode(writer);
@@ -127,7 +127,7 @@ impl<'a> SetAcl<'a> {
     pub fn send(self) -> Op<Stat, SetAclError> {
         let Self { client, path, acl, version } = self;
         if let Err(error) = client.check_bytes(acl_bytes(acl)) {
-            return Op::refused(error.into(), stat);
+            return Op::refused(path, error.into(), stat);
         }
         let body = |path: &str, writer: &mut Writer| {
             let acl = Some(acl.iter().map(Into::into).collect());
@@ -193,7 +193,7 @@ impl<'a> Reconfig<'a> {
     pub fn send(self) -> Op<Node, ReconfigError> {
         let bytes = [self.joining, self.leaving, self.members].into_iter().flatten().map(str::len);
         if let Err(error) = self.client.check_bytes(bytes.sum()) {
-            return Op::refused(error.into(), |reply| node(&good::<ReconfigError>(reply)?));
+            return Op::refused("", error.into(), |reply| node(&good::<ReconfigError>(reply)?));
         }
         let string = |text: Option<&'a str>| text.map_or(WireStr::NULL, Into::into);
         let body = ReconfigRequest {
@@ -202,7 +202,8 @@ impl<'a> Reconfig<'a> {
             members: string(self.members),
             config_version: self.version,
         };
-        self.client.ask_body(OpCode::Reconfig, &body, |reply| node(&good::<ReconfigError>(reply)?))
+        self.client
+            .ask_body(OpCode::Reconfig, "", &body, |reply| node(&good::<ReconfigError>(reply)?))
     }
 }
 
@@ -215,7 +216,7 @@ impl IntoFuture for Reconfig<'_> {
     }
 }
 
-fn stat<E: Refusal + From<DecodeError>>(reply: Reply) -> Result<Stat, E> {
+pub(crate) fn stat<E: Refusal + From<DecodeError>>(reply: Reply) -> Result<Stat, E> {
     Ok(read::<StatResponse>(&good::<E>(reply)?)?.stat)
 }
 

@@ -3,7 +3,7 @@
 use std::{borrow::Cow, fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use zk_client_core::{Credentials, Failure, SessionEpoch, SessionState, WatchKind};
+use zk_client_core::{Credentials, Failure, SessionEnd, SessionEpoch, SessionState, WatchKind};
 use zk_proto::{
     Acl, AuthId, ErrorCode, Instant, PathError, Stat, Zxid,
     client::{
@@ -26,8 +26,9 @@ use crate::{
     multi::{Multi, MultiRead},
     op::{Op, Reply, Scope},
     runtime::Runtime,
-    shared::Shared,
+    shared::{Extras, Shared},
     state::Changes,
+    trace,
     watcher::{OneshotWatcher, PersistentWatcher},
 };
 
@@ -41,17 +42,23 @@ use crate::{
 /// and with it go its ephemeral nodes and its watches. Use [`Client::close`] to wait for that.
 #[derive(Clone)]
 pub struct Client {
-    scope: Arc<Scope>,
-    handle: Arc<Handle>,
-    timeout: Duration,
+    pub(crate) scope: Arc<Scope>,
+    pub(crate) handle: Arc<Handle>,
+    pub(crate) timeout: Duration,
 }
 
 /// Closes the session when the last client is dropped.
-struct Handle(Arc<Shared>);
+pub(crate) struct Handle {
+    pub(crate) shared: Arc<Shared>,
+    /// Whether it is one of ours: what runs in the background keeps no session open.
+    pub(crate) is_owner: bool,
+}
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        self.0.close_in_background();
+        if self.is_owner {
+            self.shared.close_in_background();
+        }
     }
 }
 
@@ -92,14 +99,32 @@ impl Client {
     }
 
     pub(crate) fn new(shared: Arc<Shared>, chroot: Chroot, timeout: Duration) -> Self {
-        let handle = Arc::new(Handle(Arc::clone(&shared)));
-        Self { scope: Arc::new(Scope { shared, chroot }), handle, timeout }
+        let handle = Arc::new(Handle { shared: Arc::clone(&shared), is_owner: true });
+        Self { scope: Arc::new(Scope { shared, chroot, session: None }), handle, timeout }
     }
 
     /// The same session with another limit on how long each operation may take.
     #[must_use]
     pub fn with_timeout(&self, timeout: Duration) -> Self {
         Self { timeout, ..self.clone() }
+    }
+
+    /// The same client bound to its session, or to the next one while there is none. It shows and
+    /// does what a client does whose only session this is: when the session is over, what is asked
+    /// through it fails with [`zk_client_core::SessionEnd::Expired`], [`Client::state`] stays
+    /// [`SessionState::Expired`], and its watchers end, even if the client goes on with another
+    /// session ([`crate::ExpiryPolicy::Recreate`]).
+    ///
+    /// For everything that stands and falls with an ephemeral node.
+    #[must_use]
+    pub fn this_session(&self) -> Self {
+        if self.scope.session.is_some() {
+            return self.clone();
+        }
+        let shared = Arc::clone(&self.scope.shared);
+        let session = Some(shared.bind());
+        let chroot = self.scope.chroot.clone();
+        Self { scope: Arc::new(Scope { shared, chroot, session }), ..self.clone() }
     }
 
     // ---- nodes ---------------------------------------------------------------------------------
@@ -248,7 +273,8 @@ impl Client {
     // ---- watches -------------------------------------------------------------------------------
 
     /// Watches a node for all its changes, or with [`AddWatchMode::PersistentRecursive`] the node
-    /// and everything below it. The node need not exist.
+    /// and everything below it. The node need not exist. Where the server knows no such watches,
+    /// the client keeps up that of a single node by itself; see [`PersistentWatcher`].
     pub fn add_watch(
         &self,
         path: &str,
@@ -263,8 +289,13 @@ impl Client {
         };
         self.ask(OpCode::AddWatch, path, Some(kind), body, |mut reply| {
             let watch = reply.watch.take();
-            good::<AddWatchError>(reply)?;
-            Ok(PersistentWatcher::new(watch.ok_or(UNWATCHED)?))
+            match (good::<AddWatchError>(reply), &watch) {
+                (Ok(_), _) => Ok(PersistentWatcher::new(watch.ok_or(UNWATCHED)?)),
+                (Err(error @ AddWatchError::Unimplemented { .. }), Some(watch)) => {
+                    PersistentWatcher::rearmed(watch).ok_or(error)
+                }
+                (Err(error), _) => Err(error),
+            }
         })
     }
 
@@ -284,15 +315,14 @@ impl Client {
     /// this for one.
     pub fn remove_watches(&self, path: &str, kind: WatcherType) -> Op<(), RemoveWatchesError> {
         let decode = |reply| good(reply).map(|_| ());
-        let path = match self.server_path(path) {
-            Ok(path) => path,
-            Err(error) => return Op::refused(error.into(), decode),
+        let inside = match self.server_path(path) {
+            Ok(inside) => inside,
+            Err(error) => return Op::refused(path, error.into(), decode),
         };
-        let body = WatchRemovalRequest { path: (&*path).into(), kind: kind.get() };
-        let removes = Some((Box::from(&*path), kind));
-        let op = OpCode::RemoveWatches;
-        let submitted = self.scope.shared.submit(op, &body, None, removes, self.deadline());
-        Op::new(&self.scope, submitted, decode)
+        let body = WatchRemovalRequest { path: (&*inside).into(), kind: kind.get() };
+        let removes = Some((Box::from(&*inside), kind));
+        let extras = Extras { removes, ..self.extras() };
+        self.submit(OpCode::RemoveWatches, path, &body, extras, decode)
     }
 
     // ---- the session ---------------------------------------------------------------------------
@@ -302,14 +332,16 @@ impl Client {
     ///
     /// Refused credentials end the session: [`SessionState::AuthFailed`].
     pub fn add_auth(&self, credentials: Credentials) -> Op<(), AuthError> {
-        let submitted = self.scope.shared.authenticate(credentials, self.deadline());
+        let span = trace::operation(OpCode::Auth, "");
+        let submitted =
+            self.scope.shared.authenticate(self.session(), credentials, self.deadline());
         let decode = |reply: Reply| reply.result.map(|_| ()).map_err(AuthError::from);
-        Op::new(&self.scope, submitted, decode)
+        Op::new(&self.scope, submitted, "", decode).in_span(span)
     }
 
     /// Asks who the server takes this session for.
     pub fn whoami(&self) -> Op<Vec<AuthId>, RequestError> {
-        self.ask_body(OpCode::WhoAmI, &Body(|_: &mut Writer| {}), |reply| {
+        self.ask_body(OpCode::WhoAmI, "", &Body(|_: &mut Writer| {}), |reply| {
             let answer = good::<RequestError>(reply)?;
             let response = read::<WhoAmIResponse<'_>>(&answer)?;
             let mut identities = Vec::new();
@@ -324,7 +356,7 @@ impl Client {
     /// version in the last line of the text.
     pub fn config(&self) -> Op<Node, GetError> {
         let body = ReadRequest { path: CONFIG_PATH.into(), watch: false };
-        self.ask_body(OpCode::GetData, &body, |reply| node(&good::<GetError>(reply)?))
+        self.ask_body(OpCode::GetData, CONFIG_PATH, &body, |reply| node(&good::<GetError>(reply)?))
     }
 
     /// Changes the ensemble's membership.
@@ -334,25 +366,47 @@ impl Client {
 
     /// Where the session stands.
     pub fn state(&self) -> SessionState {
-        self.scope.shared.states.get()
+        match &self.scope.session {
+            Some(session) => session.states.get(),
+            None => self.scope.shared.states.get(),
+        }
     }
 
-    /// Where the session stands, and then each time that changes, up to its end. A slow reader
-    /// skips states in between.
+    /// Where the session stands, and then each time that changes, up to the client's end. A slow
+    /// reader skips states in between, [`SessionState::Expired`] too if another session follows:
+    /// compare the epochs, or use the states of [`Client::this_session`], which end with it.
     pub fn states(&self) -> Changes<SessionState> {
-        self.scope.shared.states.changes()
+        match &self.scope.session {
+            Some(session) => session.states.changes(),
+            None => self.scope.shared.states.changes(),
+        }
+    }
+
+    /// How the client ended, once everything that is asked fails and no session follows. Of a
+    /// handle of [`Client::this_session`]: how that session ended.
+    pub fn end(&self) -> Option<SessionEnd> {
+        self.scope.shared.end(self.session())
+    }
+
+    /// Opens another session after one that has expired, under
+    /// [`crate::ExpiryPolicy::Handoff`]. At any other time nothing happens.
+    pub fn renew(&self) {
+        self.scope.shared.renew();
     }
 
     /// The session, while there is one that may still live.
     pub fn epoch(&self) -> Option<SessionEpoch> {
-        self.scope.shared.epoch()
+        self.scope.shared.epoch(self.session())
     }
 
-    /// Up to when the session is certain to live, on the clock of [`Client::runtime`]; `None`
-    /// without a session. Right even when asked straight after a pause of the whole process,
-    /// before anything else has noticed it.
+    /// Up to when the session lives by what its server has answered, on the clock of
+    /// [`Client::runtime`]; `None` without a session. Right even when asked straight after a pause
+    /// of the whole process, before anything else has noticed it.
+    ///
+    /// A server that is cut off from its leader answers until it notices, up to its `syncLimit` in
+    /// ticks, and the leader may end the session meanwhile.
     pub fn proven_until(&self) -> Option<Instant> {
-        self.scope.shared.lock().session.proven_until()
+        self.scope.shared.proven_until(self.session())
     }
 
     /// The session timeout in force: the negotiated one once there is a session.
@@ -376,17 +430,27 @@ impl Client {
     /// Waits as long as the server goes on answering what was asked before. Five seconds without an
     /// answer or a connection, and the session is left to expire. Closing what is closed is no
     /// error, and a second close waits for the first. Dropping the future does not call the closing
-    /// off.
+    /// off. A handle of [`Client::this_session`] whose session is over has nothing left to close: a
+    /// session that follows goes on.
     pub fn close(&self) -> Op<(), RequestError> {
-        let submitted = self.handle.0.close();
+        let span = trace::operation(OpCode::CloseSession, "");
+        let submitted = self.handle.shared.close(self.session());
         let decode = |reply: Reply| match reply.result {
             Ok(_) | Err(Failure::SessionOver { .. }) => Ok(()),
             Err(failure) => Err(failure.into()),
         };
-        Op::new(&self.scope, submitted, decode)
+        Op::new(&self.scope, submitted, "", decode).in_span(span)
     }
 
     // ---- for the builders ----------------------------------------------------------------------
+
+    /// This handle, whose paths mean what they mean to `other`.
+    pub(crate) fn in_tree_of(&self, other: &Self) -> Self {
+        let Scope { shared, session, .. } = &*self.scope;
+        let (shared, session) = (Arc::clone(shared), session.clone());
+        let chroot = other.scope.chroot.clone();
+        Self { scope: Arc::new(Scope { shared, chroot, session }), ..self.clone() }
+    }
 
     /// Refuses what is too large to be written into a message at all, before it is copied. The
     /// exact limit is checked with the finished message.
@@ -424,25 +488,50 @@ impl Client {
         body: impl Fn(&str, &mut Writer),
         decode: fn(Reply) -> Result<T, E>,
     ) -> Op<T, E> {
-        let path = match self.server_path(path) {
-            Ok(path) => path,
-            Err(error) => return Op::refused(error.into(), decode),
+        let inside = match self.server_path(path) {
+            Ok(inside) => inside,
+            Err(error) => return Op::refused(path, error.into(), decode),
         };
-        let watch = watch.map(|kind| (kind, &*path));
-        let body = Body(|writer: &mut Writer| body(&path, writer));
-        let submitted = self.scope.shared.submit(op, &body, watch, None, self.deadline());
-        Op::new(&self.scope, submitted, decode)
+        let watch = watch.map(|kind| (kind, &*inside));
+        let body = Body(|writer: &mut Writer| body(&inside, writer));
+        self.submit(op, path, &body, Extras { watch, ..self.extras() }, decode)
     }
 
-    /// Asks something whose paths are the server's already.
+    /// Asks something whose paths are the server's already; `path` is for the error.
     pub(crate) fn ask_body<T, E: Refusal>(
         &self,
         op: OpCode,
+        path: &str,
         body: &dyn Encode,
         decode: fn(Reply) -> Result<T, E>,
     ) -> Op<T, E> {
-        let submitted = self.scope.shared.submit(op, body, None, None, self.deadline());
-        Op::new(&self.scope, submitted, decode)
+        self.submit(op, path, body, self.extras(), decode)
+    }
+
+    fn submit<T, E: Refusal>(
+        &self,
+        op: OpCode,
+        path: &str,
+        body: &dyn Encode,
+        extras: Extras<'_>,
+        decode: fn(Reply) -> Result<T, E>,
+    ) -> Op<T, E> {
+        let span = trace::operation(op, path);
+        let submitted = self.scope.shared.submit(op, body, extras, self.deadline());
+        Op::new(&self.scope, submitted, path, decode).in_span(span)
+    }
+
+    fn extras(&self) -> Extras<'static> {
+        Extras { session: self.session(), ..Extras::default() }
+    }
+
+    /// The number of the only session that this handle is good for.
+    fn session(&self) -> Option<u64> {
+        self.scope.session.as_ref().map(|session| session.number)
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        self.scope.shared.lock().session.is_over()
     }
 
     pub(crate) fn chroot(&self) -> &Chroot {
@@ -465,7 +554,7 @@ impl fmt::Debug for Client {
 pub(crate) const MESSAGE_BYTES_MAX: usize = 512 * 1024 * 1024;
 
 /// Where an ensemble keeps its configuration.
-const CONFIG_PATH: &str = "/zookeeper/config";
+pub(crate) const CONFIG_PATH: &str = "/zookeeper/config";
 
 /// What a closure writes, as a body.
 pub(crate) struct Body<F>(pub(crate) F);

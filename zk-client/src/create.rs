@@ -14,7 +14,7 @@ use crate::{
     answer::{good, read, text},
     change::acl_bytes,
     client::{Body, Client},
-    error::CreateError,
+    error::{CreateError, Refusal},
     op::{Op, Reply},
 };
 
@@ -22,10 +22,10 @@ use crate::{
 #[must_use = "nothing is created before it is sent or awaited"]
 #[derive(Clone, Debug)]
 pub struct Create<'a> {
-    client: &'a Client,
-    path: &'a str,
+    pub(crate) client: &'a Client,
+    pub(crate) path: &'a str,
     data: &'a [u8],
-    kind: CreateMode,
+    pub(crate) kind: CreateMode,
     ttl: Option<Duration>,
     acl: Option<&'a [Acl]>,
 }
@@ -107,20 +107,46 @@ impl<'a> Create<'a> {
 
     /// Takes its place in the session's order.
     pub fn send(self) -> Op<Created, CreateError> {
-        let draft = Draft {
-            path: self.path,
-            data: self.data,
-            mode: self.kind,
-            ttl: self.ttl,
-            acl: self.acl,
-        };
+        self.send_as(|error| error, created)
+    }
+
+    /// As [`Self::send`], with another error.
+    pub(crate) fn send_as<E: Refusal>(
+        self,
+        refused: fn(CreateError) -> E,
+        decode: fn(Reply) -> Result<Created, E>,
+    ) -> Op<Created, E> {
+        let draft = self.draft();
         match draft.check(self.client) {
             Ok((op, path)) => {
                 let body = Body(|writer: &mut Writer| draft.encode(&path, writer));
-                self.client.ask_body(op, &body, created)
+                self.client.ask_body(op, self.path, &body, decode)
             }
-            Err(error) => Op::refused(error, created),
+            Err(error) => Op::refused(self.path, refused(error), decode),
         }
+    }
+
+    /// The same node with other data.
+    #[cfg(feature = "serde")]
+    pub(crate) const fn holding<'b>(self, data: &'b [u8]) -> Create<'b>
+    where
+        'a: 'b,
+    {
+        Create { data, ..self }
+    }
+
+    /// The same node under another name.
+    pub(crate) const fn instead<'b>(self, client: &'b Client, path: &'b str) -> Create<'b>
+    where
+        'a: 'b,
+    {
+        let Self { data, kind, ttl, acl, .. } = self;
+        Create { client, path, data, kind, ttl, acl }
+    }
+
+    pub(crate) const fn draft(&self) -> Draft<'a> {
+        let Self { path, data, kind, ttl, acl, .. } = *self;
+        Draft { path, data, mode: kind, ttl, acl }
     }
 }
 
@@ -153,9 +179,9 @@ impl Draft<'_> {
         if self.mode.has_ttl() != self.ttl_ms().is_some() || self.acl.is_some_and(<[Acl]>::is_empty)
         {
             return Err(if self.acl.is_some_and(<[Acl]>::is_empty) {
-                CreateError::InvalidAcl
+                CreateError::InvalidAcl { path: self.path.into() }
             } else {
-                CreateError::BadArguments
+                CreateError::BadArguments { path: self.path.into() }
             });
         }
         let op = match self.mode {
@@ -203,7 +229,7 @@ impl Draft<'_> {
     }
 }
 
-fn created(reply: Reply) -> Result<Created, CreateError> {
+pub(crate) fn created(reply: Reply) -> Result<Created, CreateError> {
     let scope = std::sync::Arc::clone(&reply.scope);
     let answer = good::<CreateError>(reply)?;
     let response = read::<CreateStatResponse<'_>>(&answer)?;

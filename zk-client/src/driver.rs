@@ -12,6 +12,7 @@ use std::{
 
 use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, AsyncWrite};
+use zeroize::Zeroize as _;
 use zk_client_core::{
     DisconnectReason, Failure, Input, Notice, Outcome, Output, Server, SessionEnd, SessionState,
     WatchEnd,
@@ -19,8 +20,10 @@ use zk_client_core::{
 use zk_proto::Instant;
 
 use crate::{
-    runtime::{Connection, Runtime},
-    shared::{Inner, Shared},
+    connect::{Transport, open, serves_writes},
+    meter,
+    runtime::Connection,
+    shared::{Answered, Inner, Shared},
 };
 
 /// Room for one read.
@@ -28,10 +31,17 @@ const READ_BYTES: usize = 64 * 1024;
 
 pub(crate) struct Driver {
     shared: Arc<Shared>,
+    transport: Transport,
     link: Link,
     server: Option<Server>,
+    /// Counts connections and attempts to make one.
+    connection: u64,
+    /// The number of the newest session.
+    epoch: u64,
     read: BytesMut,
     write: Option<Writing>,
+    /// Asks a server beside the connection.
+    probe: Option<Pin<Box<dyn Future<Output = bool> + Send>>>,
     timer: Option<Timer>,
     wakers: Vec<Waker>,
 }
@@ -62,13 +72,17 @@ enum Next {
 }
 
 impl Driver {
-    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+    pub(crate) fn new(shared: Arc<Shared>, transport: Transport) -> Self {
         Self {
             shared,
+            transport,
             link: Link::Down,
             server: None,
+            connection: 0,
+            epoch: 0,
             read: BytesMut::new(),
             write: None,
+            probe: None,
             timer: None,
             wakers: Vec::new(),
         }
@@ -86,10 +100,12 @@ impl Driver {
                 Poll::Pending => return,
                 Poll::Ready(Ok(connection)) => {
                     self.link = Link::Open(connection);
+                    meter::connected();
                     self.handle(Input::Connected);
                 }
                 Poll::Ready(Err(error)) => {
-                    tracing::debug!(server = self.server(), %error, "cannot connect");
+                    let connection = self.connection;
+                    tracing::debug!(server = self.server(), connection, %error, "cannot connect");
                     self.shared.trouble.note(format!("{}: {error}", self.server()));
                     self.link = Link::Down;
                     self.handle(Input::ConnectFailed);
@@ -98,6 +114,12 @@ impl Driver {
         }
         self.poll_write(context);
         self.poll_read(context);
+        if let Some(probe) = &mut self.probe
+            && let Poll::Ready(serves_writes) = probe.as_mut().poll(context)
+        {
+            self.probe = None;
+            self.handle(Input::Probed(serves_writes));
+        }
     }
 
     fn poll_write(&mut self, context: &mut Context<'_>) {
@@ -111,13 +133,24 @@ impl Driver {
                 Poll::Ready(Ok(count)) if count > 0 => writing.written += count,
                 Poll::Ready(Ok(_) | Err(_)) => {
                     // What the server said before it left still counts.
-                    self.write = None;
                     self.poll_read(context);
                     if matches!(self.link, Link::Open(_)) {
                         self.broken();
                     }
                     return;
                 }
+            }
+        }
+        // What stands between us and the socket may keep something back.
+        match Pin::new(&mut *connection).poll_flush(context) {
+            Poll::Pending => return,
+            Poll::Ready(Ok(())) => {}
+            Poll::Ready(Err(_)) => {
+                self.poll_read(context);
+                if matches!(self.link, Link::Open(_)) {
+                    self.broken();
+                }
+                return;
             }
         }
         if let Some(writing) = self.write.take() {
@@ -147,7 +180,11 @@ impl Driver {
 
     fn hang_up(&mut self) {
         self.link = Link::Down;
-        self.write = None;
+        self.probe = None;
+        if let Some(mut writing) = self.write.take() {
+            // There may be credentials in it.
+            writing.bytes.zeroize();
+        }
         self.read = BytesMut::new();
     }
 
@@ -159,25 +196,36 @@ impl Driver {
         if inner.session.next_timeout().is_some_and(|(at, _)| at <= now) {
             inner.session.handle(now, Input::Timeout);
         }
+        let is_over = inner.session.is_over();
         let mut next = Next::Wait;
         let mut states = Vec::new();
         while let Some(output) = inner.session.poll_output() {
             match output {
-                Output::Answer { token, result } => {
-                    let waker = inner.slots.answer(token, result);
+                Output::Answer { token, result, stamp } => {
+                    let waker = inner.slots.answer(token, Answered { result, stamp }, now);
                     self.wake_later(waker);
                 }
                 Output::Notify { id, notice } => {
+                    meter::told(&notice);
                     let waker =
                         inner.mailboxes.get_mut(&id).and_then(|mailbox| mailbox.push(notice));
                     self.wake_later(waker);
                 }
-                Output::State(state) => states.push(state),
+                Output::State(state) => {
+                    states.push((inner.session_states.pass(state, is_over), state));
+                }
                 Output::Connect(server) => {
                     self.link =
-                        Link::Opening(Box::pin(open(Arc::clone(&shared.runtime), server.clone())));
+                        Link::Opening(Box::pin(open(self.transport.clone(), server.clone())));
                     shared.trouble.note_first(|| format!("{server}: no answer"));
+                    let number = inner.connection.1 + 1;
+                    inner.connection = (Some(server.clone()), number);
                     self.server = Some(server);
+                    self.connection = number;
+                    next = Next::Again;
+                }
+                Output::Probe(server) => {
+                    self.probe = Some(Box::pin(serves_writes(self.transport.clone(), server)));
                     next = Next::Again;
                 }
                 Output::Send(bytes) => {
@@ -190,7 +238,7 @@ impl Driver {
                 }
             }
         }
-        if inner.session.state().end().is_some() {
+        if inner.session.is_over() {
             next = Next::End;
         }
         let mut replaced = None;
@@ -200,9 +248,18 @@ impl Driver {
         }
         drop(inner);
         drop(replaced);
-        for state in states {
-            tracing::info!(server = self.server(), ?state, "session");
+        for (session, state) in states {
+            let connection = self.connection;
+            tracing::info!(server = self.server(), connection, ?state, "session");
+            if let SessionState::Connected(epoch) | SessionState::ReadOnly(epoch) = state {
+                meter::epoch(epoch, epoch.number > self.epoch);
+                self.epoch = epoch.number;
+            }
             self.shared.states.set(state);
+            session.set(state);
+            if state.end().is_some() {
+                session.close();
+            }
         }
         for waker in self.wakers.drain(..) {
             waker.wake();
@@ -232,14 +289,15 @@ impl Driver {
     }
 
     fn report(&self, reason: DisconnectReason) {
-        let server = self.server();
+        meter::disconnected(reason);
+        let (server, connection) = (self.server(), self.connection);
         if reason != DisconnectReason::ConnectFailed {
             self.shared.trouble.note(format!("{server}: {reason}"));
         }
         if let DisconnectReason::Violation(violation) = reason {
-            tracing::warn!(server, %violation, "server put aside");
+            tracing::warn!(server, connection, %violation, "server put aside");
         } else {
-            tracing::info!(server, %reason, "disconnected");
+            tracing::info!(server, connection, %reason, "disconnected");
         }
     }
 
@@ -276,7 +334,7 @@ impl Drop for Driver {
     fn drop(&mut self) {
         let mut inner = self.shared.lock();
         let end = inner.session.state().end();
-        inner.is_orphaned = end.is_none();
+        inner.is_orphaned = !inner.session.is_over();
         let end = end.unwrap_or(SessionEnd::Closed);
         let failure = Failure::SessionOver { end, outcome: Outcome::Unknown };
         let mut wakers = inner.slots.answer_all(failure);
@@ -286,31 +344,16 @@ impl Drop for Driver {
             wakers.extend(mailboxes.filter_map(|mailbox| mailbox.push(notice.clone())));
         }
         let is_orphaned = inner.is_orphaned;
+        let session = inner.session_states.cell.clone();
         drop(inner);
         if is_orphaned {
             self.shared.states.set(SessionState::Closed);
+            session.set(SessionState::Closed);
         }
+        session.close();
         self.shared.states.close();
         for waker in wakers {
             waker.wake();
         }
     }
-}
-
-/// Resolves the name and tries its addresses in turn, beginning with any of them.
-async fn open(runtime: Arc<dyn Runtime>, server: Server) -> io::Result<Box<dyn Connection>> {
-    let mut addresses = runtime.resolve(&server.host, server.port).await?;
-    if let Ok(count) = u64::try_from(addresses.len())
-        && count > 1
-    {
-        addresses.rotate_left(usize::try_from(runtime.random() % count).unwrap_or(0));
-    }
-    let mut error = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-    for address in addresses {
-        match runtime.connect(address).await {
-            Ok(connection) => return Ok(connection),
-            Err(failed) => error = failed,
-        }
-    }
-    Err(error)
 }

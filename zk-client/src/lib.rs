@@ -27,7 +27,8 @@
 //! **Loss.** A request is sent at most once. When its connection breaks before the answer, it fails
 //! with [`Outcome::Unknown`]: it may or may not have happened, and is never sent again for you. A
 //! request that was not sent yet waits for the next connection. Every error answers
-//! [`OperationError::outcome`].
+//! [`OperationError::outcome`]. A [`Resolver`] finds out what became of a write whose answer was
+//! lost.
 //!
 //! **Time.** Every operation has a deadline ([`ClientBuilder::operation_timeout`],
 //! [`Op::timeout`]). A request whose deadline passes before it is sent is never sent.
@@ -36,10 +37,37 @@
 //! meanwhile; persistent watchers get a [`WatchItem::Gap`] wherever events may be missing. Dropping
 //! the last watcher removes the watch from the server.
 //!
-//! **Sessions.** A client has one session. When the server has expired it, everything fails with
-//! [`SessionEnd::Expired`] and the client is at its end; its ephemeral nodes are gone. The client
-//! knows before the server does when that may be so: [`SessionState::Suspended`] carries the
-//! deadline, counted from the moment the last answered request was sent.
+//! **Sessions.** A client has one session at a time. When the server has expired it, its ephemeral
+//! nodes are gone and everything asked in it has failed with [`SessionEnd::Expired`]; what was not
+//! sent before never will be. What comes then is a policy ([`ClientBuilder::on_expiry`]): the
+//! client
+//! is at its end, or it opens another session, or it waits to be told. Every answer, event and
+//! state
+//! says which session it comes from: [`SessionEpoch`] counts them, see [`Op::stamped`]. A handle of
+//! [`Client::this_session`] never goes on in another one. The client knows before the server does
+//! when the session may be over: [`SessionState::Suspended`] carries the deadline, counted from the
+//! moment the last answered request was sent.
+//!
+//! [`Client::observe`] tells what *is* rather than what happened.
+//!
+//! # Where to read on
+//!
+//! [`guide::sessions`]: what a session is and what happens when it ends. [`guide::errors`]: every
+//! error and what to do about it. [`guide::coming_from`]: from Curator, kazoo or the crate
+//! `zookeeper-client`. [`guide::comparison`]: what other clients can do, and what this one can.
+//!
+//! # Features
+//!
+//! None is on by default, and each only adds. `tls`: TLS and mTLS to the servers. `metrics`: what
+//! the client does, for the `metrics` crate. `blocking`: a client for programs without an async
+//! runtime. `serde`: values of your own types in nodes, as JSON.
+//!
+//! # Watching the client
+//!
+//! Each operation is a `tracing` span `zookeeper` of level `DEBUG`, a child of the caller's: with
+//! the operation, its path, the server and connection that answered, the session's number, the zxid
+//! and the outcome. Sessions and connections are events of level `INFO`. Where nobody listens this
+//! costs one comparison per operation.
 //!
 //! # What is not promised
 //!
@@ -52,26 +80,49 @@ mod answer;
 mod builder;
 mod change;
 mod client;
+mod connect;
 mod create;
 mod driver;
 mod error;
+mod follow;
+pub mod guide;
+mod meter;
 mod multi;
+mod observe;
 mod op;
+mod rearmed;
 mod resolve;
+mod resolver;
 mod retry;
 mod runtime;
+mod servers;
 mod shared;
 mod state;
+#[cfg(feature = "tls")]
+mod tls;
+mod trace;
+mod transaction;
+mod trees;
+#[cfg(feature = "serde")]
+mod value;
 mod watcher;
+mod weak;
 
 pub use zk_client_core::{
-    Credentials, EventKind, Outcome, SessionEnd, SessionEpoch, SessionState, WatchEnd,
+    Credentials, DigestMd5, EventKind, ExpiryPolicy, Outcome, SaslError, SaslExchange,
+    SaslMechanism, SaslStep, SessionEnd, SessionEpoch, SessionState, WatchEnd,
 };
 pub use zk_proto::{
     Acl, AuthId, ErrorCode, Instant, PathError, Perms, SessionId, Stat, Version, ZnodePath, Zxid,
     client::{AddWatchMode, CreateMode, WatcherType},
 };
 
+#[cfg(feature = "blocking")]
+pub use crate::runtime::{BlockingClient, BlockingError};
+#[cfg(feature = "tls")]
+pub use crate::tls::{Tls, TlsError};
+#[cfg(feature = "serde")]
+pub use crate::value::{CreateValue, SetValue, Value, ValueError};
 pub use crate::{
     builder::ClientBuilder,
     change::{Delete, Reconfig, Set, SetAcl},
@@ -83,10 +134,14 @@ pub use crate::{
         RequestError, SetAclError, SetError, SyncError,
     },
     multi::{Multi, MultiRead, MultiReadResult, MultiResult},
-    op::Op,
+    observe::{Observe, Observed},
+    op::{Op, Stamped, StampedOp},
     resolve::ConnectStringError,
+    resolver::{Done, Resolver},
     retry::{Pauses, Retry, is_mendable},
     runtime::{Connection, Runtime, TokioRuntime},
     state::{Changes, StateCell},
+    transaction::{Made, Transaction, TransactionResult, TransactionResults, TransactionRoom},
     watcher::{OneshotWatcher, PersistentWatcher, WatchItem, WatchedEvent},
+    weak::WeakClient,
 };

@@ -16,19 +16,22 @@ use crate::{
     answer::{data, good, names, read, text},
     client::{Body, Client},
     create::Draft,
-    error::{CreateError, MultiError, OperationError, Refusal, RequestError},
+    error::{MultiError, OperationError, RequestError},
     op::{Op, Reply, Scope},
 };
 
 /// Several writes that happen all or not at all, at one moment; see [`Client::multi`].
 ///
-/// Each operation sees what the ones before it did.
+/// Each operation sees what the ones before it did. Where their number is known beforehand, a
+/// [`crate::Transaction`] answers with results that have types of their own.
 #[must_use = "nothing happens before it is committed"]
 #[derive(Clone)]
 pub struct Multi {
     client: Client,
     ops: Writer,
     count: usize,
+    /// The path of each operation, one per line: none has a line break in it.
+    paths: String,
     error: Option<MultiError>,
 }
 
@@ -53,7 +56,13 @@ pub enum MultiResult {
 
 impl Multi {
     pub(crate) fn new(client: &Client) -> Self {
-        Self { client: client.clone(), ops: Writer::new(), count: 0, error: None }
+        Self {
+            client: client.clone(),
+            ops: Writer::new(),
+            count: 0,
+            paths: String::new(),
+            error: None,
+        }
     }
 
     /// Creates a node, open to everybody.
@@ -108,29 +117,46 @@ impl Multi {
     }
 
     /// Takes its place in the session's order. Answers one result per operation, in order.
-    pub fn commit(mut self) -> Op<Vec<MultiResult>, MultiError> {
+    pub fn commit(self) -> Op<Vec<MultiResult>, MultiError> {
+        self.commit_as(multi)
+    }
+
+    /// As [`Self::commit`], with another way to read the answer.
+    pub(crate) fn commit_as<T>(
+        mut self,
+        decode: fn(Reply) -> Result<T, MultiError>,
+    ) -> Op<T, MultiError> {
         if let Some(error) = self.error {
-            return Op::refused(error, multi);
+            return Op::refused("", error, decode);
         }
         MultiHeader::END.encode(&mut self.ops);
         if let Err(error) = self.client.check_bytes(self.ops.len()) {
-            return Op::refused(error.into(), multi);
+            return Op::refused("", error.into(), decode);
         }
         let body = Body(|writer: &mut Writer| writer.raw(self.ops.as_slice()));
-        self.client.ask_body(OpCode::Multi, &body, multi)
+        self.client.ask_body(OpCode::Multi, &self.paths, &body, decode)
     }
 
-    fn add_create(mut self, draft: &Draft<'_>) -> Self {
+    pub(crate) const fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// The same operations through another handle of the same client.
+    pub(crate) fn on(self, client: &Client) -> Self {
+        Self { client: client.clone(), ..self }
+    }
+
+    pub(crate) fn add_create(mut self, draft: &Draft<'_>) -> Self {
         match draft.check(&self.client) {
             Ok((op, path)) => {
                 MultiHeader { kind: op.get(), done: false, error: -1 }.encode(&mut self.ops);
                 draft.encode(&path, &mut self.ops);
+                self.note(draft.path);
             }
             Err(error) => {
-                let is_acl = error == CreateError::InvalidAcl;
-                let code = if is_acl { ErrorCode::InvalidAcl } else { ErrorCode::BadArguments };
+                let code = error.code().unwrap_or(ErrorCode::BadArguments);
                 let index = self.count;
-                let failed = || MultiError::Failed { index, code };
+                let failed = || MultiError::Failed { index, path: draft.path.into(), code };
                 let error = error.request_error().cloned().map_or_else(failed, Into::into);
                 self.error.get_or_insert(error);
             }
@@ -141,11 +167,17 @@ impl Multi {
 
     fn add(mut self, path: &str, encode: impl FnOnce(&str, &mut Writer)) -> Self {
         match self.client.server_path(path) {
-            Ok(path) => encode(&path, &mut self.ops),
+            Ok(inside) => encode(&inside, &mut self.ops),
             Err(error) => return self.fail(error),
         }
+        self.note(path);
         self.count += 1;
         self
+    }
+
+    fn note(&mut self, path: &str) {
+        self.paths.push_str(path);
+        self.paths.push('\n');
     }
 
     /// One operation cannot be sent, so none will be.
@@ -162,13 +194,7 @@ impl fmt::Debug for Multi {
     }
 }
 
-impl Refusal for MultiError {
-    fn of_code(_: ErrorCode) -> Option<Self> {
-        None
-    }
-}
-
-fn multi(reply: Reply) -> Result<Vec<MultiResult>, MultiError> {
+pub(crate) fn multi(reply: Reply) -> Result<Vec<MultiResult>, MultiError> {
     let scope = Arc::clone(&reply.scope);
     let answer = good::<MultiError>(reply)?;
     let response = read::<MultiResponse<'_>>(&answer)?;
@@ -184,7 +210,8 @@ fn multi(reply: Reply) -> Result<Vec<MultiResult>, MultiError> {
         | WireResult::GetChildren(_) => None,
     });
     if let Some((index, code)) = failed {
-        return Err(MultiError::Failed { index, code: ErrorCode::new(code) });
+        let (path, code) = (Box::default(), ErrorCode::new(code));
+        return Err(MultiError::Failed { index, path, code });
     }
     response.results.into_iter().map(|result| Ok(multi_result(&scope, &result)?)).collect()
 }
@@ -256,14 +283,14 @@ impl MultiRead {
     /// Takes its place in the session's order. Answers one result per read, in order.
     pub fn send(mut self) -> Op<Vec<MultiReadResult>, RequestError> {
         if let Some(error) = self.error {
-            return Op::refused(error, multi_read);
+            return Op::refused("", error, multi_read);
         }
         MultiHeader::END.encode(&mut self.ops);
         if let Err(error) = self.client.check_bytes(self.ops.len()) {
-            return Op::refused(error, multi_read);
+            return Op::refused("", error, multi_read);
         }
         let body = Body(|writer: &mut Writer| writer.raw(self.ops.as_slice()));
-        self.client.ask_body(OpCode::MultiRead, &body, multi_read)
+        self.client.ask_body(OpCode::MultiRead, "", &body, multi_read)
     }
 
     fn add(mut self, path: &str, encode: impl FnOnce(&str, &mut Writer)) -> Self {
@@ -305,7 +332,7 @@ fn multi_read(reply: Reply) -> Result<Vec<MultiReadResult>, RequestError> {
 }
 
 /// A result of another operation than the one asked for.
-const UNEXPECTED: DecodeError = DecodeError {
+pub(crate) const UNEXPECTED: DecodeError = DecodeError {
     offset: 0,
     expected: Expected::OneOf("results of the operations asked for"),
     got: -1,

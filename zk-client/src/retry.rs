@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use backoff::{ExponentialBackoff, ExponentialBackoffBuilder, backoff::Backoff as _};
-use zk_client_core::Outcome;
+use zk_client_core::{Outcome, SessionEnd};
 use zk_proto::ErrorCode;
 
 use crate::{
@@ -68,7 +68,8 @@ impl Retry {
 
     /// Runs an operation until it succeeds, until it fails in a way that trying again cannot mend,
     /// or until the attempts are used up. An operation whose outcome is unknown is not run again:
-    /// it may have happened.
+    /// it may have happened. One that was never sent because its session was over is run again if
+    /// the client goes on with another session.
     ///
     /// # Errors
     /// The last attempt's.
@@ -77,7 +78,10 @@ impl Retry {
         client: &Client,
         operation: impl FnMut() -> F,
     ) -> Result<T, E> {
-        self.run_while(client, operation, |error| is_mendable(error)).await
+        let again = |error: &E| {
+            is_mendable(error) || (error.outcome() == Outcome::NotSent && goes_on(client, error))
+        };
+        self.run_while(client, operation, again).await
     }
 
     /// As [`Retry::run`], for operations that may happen twice, such as reads: also runs again what
@@ -92,7 +96,9 @@ impl Retry {
     ) -> Result<T, E> {
         let again = |error: &E| {
             is_mendable(error)
-                || (error.outcome() == Outcome::Unknown && error.session_end().is_none())
+                || (error.outcome() == Outcome::NotSent && goes_on(client, error))
+                || (error.outcome() == Outcome::Unknown
+                    && (error.session_end().is_none() || goes_on(client, error)))
         };
         self.run_while(client, operation, again).await
     }
@@ -138,9 +144,15 @@ impl Pauses {
     }
 }
 
+/// Whether it failed with its session, and the client goes on with another.
+fn goes_on(client: &Client, error: &impl OperationError) -> bool {
+    error.session_end() == Some(SessionEnd::Expired) && client.state().end().is_none()
+}
+
 /// Whether an operation that failed like this certainly did not happen and may succeed next time.
 pub fn is_mendable(error: &impl OperationError) -> bool {
     match error.request_error() {
+        Some(RequestError::NotApplied) => true,
         Some(RequestError::Refused(code)) => *code == ErrorCode::ThrottledOp,
         Some(RequestError::DeadlinePassed { outcome }) => *outcome == Outcome::NotSent,
         Some(

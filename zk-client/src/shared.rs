@@ -18,16 +18,20 @@ use std::{
 };
 
 use zk_client_core::{
-    Answer, Credentials, Failure, Input, Notice, Outcome, Request, Session, SessionEnd,
-    SessionEpoch, SessionState, Token, Watch, WatchId, WatchKind,
+    Answer, Credentials, Failure, Input, Notice, Outcome, Request, Server, Session, SessionEnd,
+    SessionEpoch, SessionState, Stamp, Token, Watch, WatchId, WatchKind,
 };
 use zk_proto::{
-    Instant, Zxid,
+    ErrorCode, Instant, Zxid,
     client::{OpCode, WatcherType},
     jute::Encode,
 };
 
-use crate::{runtime::Runtime, state::StateCell};
+use crate::{
+    meter::{self, Asked},
+    runtime::Runtime,
+    state::StateCell,
+};
 
 pub(crate) struct Shared {
     inner: Mutex<Inner>,
@@ -60,12 +64,61 @@ pub(crate) struct Inner {
     pub(crate) session: Session,
     pub(crate) slots: Slots,
     pub(crate) mailboxes: BTreeMap<WatchId, Mailbox>,
+    /// What handles bound to the session are told.
+    pub(crate) session_states: SessionStates,
     /// Set while the driver is parked.
     pub(crate) driver: Option<Waker>,
+    /// Where the connection leads, or the attempt to make one, and which it is, counted from 1.
+    pub(crate) connection: (Option<Server>, u64),
     /// Whether the driver was dropped before the session ended, as when its runtime shuts down.
     pub(crate) is_orphaned: bool,
+    /// The session whose server was found to know no persistent watches. Asked again, it would end
+    /// the connection each time; the next session may be served by another.
+    lacks_persistent_watches: Option<u64>,
     seq: u64,
     next_watch: u64,
+}
+
+/// What is told of one session, or of the next one while there is none.
+pub(crate) struct SessionStates {
+    pub(crate) number: u64,
+    pub(crate) cell: StateCell<SessionState>,
+}
+
+impl SessionStates {
+    /// Whom to tell of `state`. What follows an end is told of the next session, if there is one.
+    pub(crate) fn pass(&mut self, state: SessionState, is_over: bool) -> StateCell<SessionState> {
+        let cell = self.cell.clone();
+        if state.end().is_some() && !is_over {
+            self.number += 1;
+            self.cell = StateCell::new(SessionState::Connecting);
+        }
+        cell
+    }
+}
+
+/// The session that a handle is bound to.
+#[derive(Clone)]
+pub(crate) struct Bound {
+    pub(crate) number: u64,
+    pub(crate) states: StateCell<SessionState>,
+}
+
+/// What is asked besides the request itself.
+#[derive(Default)]
+pub(crate) struct Extras<'a> {
+    /// The only session that the request may be asked in.
+    pub(crate) session: Option<u64>,
+    /// The watch that it sets.
+    pub(crate) watch: Option<(WatchKind, &'a str)>,
+    /// The watches that it removes.
+    pub(crate) removes: Option<(Box<str>, WatcherType)>,
+}
+
+/// An answer, or why there is none, and where it comes from.
+pub(crate) struct Answered {
+    pub(crate) result: Result<Answer, Failure>,
+    pub(crate) stamp: Option<Stamp>,
 }
 
 /// A request that has taken its place.
@@ -85,12 +138,17 @@ impl Shared {
         watch_buffer_max: usize,
     ) -> Self {
         let states = StateCell::new(session.state());
+        let cell = StateCell::new(session.state());
+        let session_states = SessionStates { number: session.number(), cell };
         let inner = Inner {
             session,
+            session_states,
             slots: Slots::default(),
             mailboxes: BTreeMap::new(),
             driver: None,
+            connection: (None, 0),
             is_orphaned: false,
+            lacks_persistent_watches: None,
             seq: 0,
             next_watch: 0,
         };
@@ -107,23 +165,33 @@ impl Shared {
         &self,
         op: OpCode,
         body: &dyn Encode,
-        watch: Option<(WatchKind, &str)>,
-        removes: Option<(Box<str>, WatcherType)>,
+        extras: Extras<'_>,
         deadline: Instant,
     ) -> Result<Submitted, Failure> {
+        let Extras { session, watch, removes } = extras;
         let now = self.runtime.now();
         let mut inner = self.lock();
         inner.refuse_if_over()?;
-        let token = inner.take_slot();
+        inner.refuse_if_gone(session)?;
+        let token = inner.take_slot(Asked::new(op, now));
         let watch = watch.map(|(kind, path)| {
             let id = WatchId(inner.next_watch);
             inner.next_watch += 1;
             let is_persistent = matches!(kind, WatchKind::Persistent | WatchKind::Recursive);
             let notices_max = if is_persistent { self.watch_buffer_max } else { 1 };
-            inner.mailboxes.insert(id, Mailbox::new(notices_max));
-            Watch { id, kind, path: path.into() }
+            let asked = is_persistent.then(|| (kind, path.into()));
+            inner.mailboxes.insert(id, Mailbox::new(notices_max, asked));
+            meter::watching();
+            Watch { id, kind, path: path.into(), ends_with_session: session.is_some() }
         });
         let id = watch.as_ref().map(|watch| watch.id);
+        if op == OpCode::AddWatch && inner.lacks_persistent_watches == Some(inner.session.number())
+        {
+            let result = Err(Failure::Refused(ErrorCode::Unimplemented));
+            // Nobody waits for a request that was made this moment.
+            let _nobody = inner.slots.answer(token, Answered { result, stamp: None }, now);
+            return Ok(Submitted { token, watch: id });
+        }
         let request = Request { token, op, body, watch, removes, deadline };
         inner.session.handle(now, Input::Request(request));
         Self::wake_driver(inner);
@@ -132,26 +200,52 @@ impl Shared {
 
     pub(crate) fn authenticate(
         &self,
+        session: Option<u64>,
         credentials: Credentials,
         deadline: Instant,
     ) -> Result<Submitted, Failure> {
         let now = self.runtime.now();
         let mut inner = self.lock();
         inner.refuse_if_over()?;
-        let token = inner.take_slot();
+        inner.refuse_if_gone(session)?;
+        let token = inner.take_slot(Asked::new(OpCode::Auth, now));
         inner.session.handle(now, Input::Authenticate { credentials, token, deadline });
         Self::wake_driver(inner);
         Ok(Submitted { token, watch: None })
     }
 
-    pub(crate) fn close(&self) -> Result<Submitted, Failure> {
+    pub(crate) fn close(&self, session: Option<u64>) -> Result<Submitted, Failure> {
         let now = self.runtime.now();
         let mut inner = self.lock();
         inner.refuse_if_over()?;
-        let token = inner.take_slot();
+        inner.refuse_if_gone(session)?;
+        let token = inner.take_slot(Asked::new(OpCode::CloseSession, now));
         inner.session.handle(now, Input::Close(token));
         Self::wake_driver(inner);
         Ok(Submitted { token, watch: None })
+    }
+
+    /// There is another list of servers.
+    pub(crate) fn set_servers(&self, servers: Vec<Server>) {
+        let now = self.runtime.now();
+        let mut inner = self.lock();
+        inner.session.handle(now, Input::Servers(servers));
+        Self::wake_driver(inner);
+    }
+
+    /// Opens the next session if the client waits to be told so.
+    pub(crate) fn renew(&self) {
+        let now = self.runtime.now();
+        let mut inner = self.lock();
+        inner.session.handle(now, Input::Renew);
+        Self::wake_driver(inner);
+    }
+
+    /// The session as it is, or the next one while there is none.
+    pub(crate) fn bind(&self) -> Bound {
+        let inner = self.lock();
+        let SessionStates { number, cell } = &inner.session_states;
+        Bound { number: *number, states: cell.clone() }
     }
 
     /// Closes without anybody waiting for it.
@@ -172,11 +266,7 @@ impl Shared {
         Self::wake_driver(inner);
     }
 
-    pub(crate) fn poll_answer(
-        &self,
-        token: Token,
-        context: &Context<'_>,
-    ) -> Poll<Result<Answer, Failure>> {
+    pub(crate) fn poll_answer(&self, token: Token, context: &Context<'_>) -> Poll<Answered> {
         let (poll, _replaced) = self.lock().slots.poll(token, context);
         poll
     }
@@ -187,10 +277,13 @@ impl Shared {
         let mut inner = self.lock();
         let _released = inner.slots.release(token);
         inner.session.handle(now, Input::Withdraw(token));
-        let _mailbox = watch.and_then(|id| {
+        let mailbox = watch.and_then(|id| {
             inner.session.handle(now, Input::Unwatch(id));
             inner.mailboxes.remove(&id)
         });
+        if mailbox.is_some() {
+            meter::watched();
+        }
         Self::wake_driver(inner);
     }
 
@@ -198,7 +291,10 @@ impl Shared {
     pub(crate) fn unwatch(&self, id: WatchId) {
         let now = self.runtime.now();
         let mut inner = self.lock();
-        let _mailbox = inner.mailboxes.remove(&id);
+        let mailbox = inner.mailboxes.remove(&id);
+        if mailbox.is_some() {
+            meter::watched();
+        }
         inner.session.handle(now, Input::Unwatch(id));
         Self::wake_driver(inner);
     }
@@ -211,9 +307,40 @@ impl Shared {
         poll
     }
 
-    pub(crate) fn epoch(&self) -> Option<SessionEpoch> {
+    /// The server refused a watch because it knows none of its kind. The path that was to be
+    /// watched, if it was that of a single node.
+    pub(crate) fn lacks_persistent_watches(&self, id: WatchId) -> Option<Box<str>> {
+        let mut inner = self.lock();
+        inner.lacks_persistent_watches = Some(inner.session.number());
+        let (kind, path) = inner.mailboxes.get_mut(&id)?.asked.take()?;
+        (kind == WatchKind::Persistent).then_some(path)
+    }
+
+    /// The session, if there is one and it is the one asked for.
+    pub(crate) fn epoch(&self, session: Option<u64>) -> Option<SessionEpoch> {
         let inner = self.lock();
-        if inner.is_orphaned { None } else { inner.session.state().epoch() }
+        let epoch = if inner.is_orphaned { None } else { inner.session.state().epoch() };
+        epoch.filter(|epoch| session.is_none_or(|number| number == epoch.number))
+    }
+
+    /// Where the newest connection leads, or the attempt to make one, and which it is.
+    pub(crate) fn connection(&self) -> (Option<Server>, u64) {
+        self.lock().connection.clone()
+    }
+
+    /// How the client ended, or the session asked for, if no other follows.
+    pub(crate) fn end(&self, session: Option<u64>) -> Option<SessionEnd> {
+        let inner = self.lock();
+        match inner.refuse_if_over().and_then(|()| inner.refuse_if_gone(session)) {
+            Err(Failure::SessionOver { end, .. }) => Some(end),
+            Ok(()) | Err(_) => None,
+        }
+    }
+
+    pub(crate) fn proven_until(&self, session: Option<u64>) -> Option<Instant> {
+        let inner = self.lock();
+        let is_asked_for = session.is_none_or(|number| number == inner.session.number());
+        inner.session.proven_until().filter(|_| is_asked_for)
     }
 
     /// Wakes the driver if it is parked; a driver that runs looks again before it parks.
@@ -228,11 +355,22 @@ impl Shared {
 
 impl Inner {
     fn refuse_if_over(&self) -> Result<(), Failure> {
-        let end =
-            if self.is_orphaned { Some(SessionEnd::Closed) } else { self.session.state().end() };
-        match end {
-            Some(end) => Err(Failure::SessionOver { end, outcome: Outcome::NotSent }),
-            None => Ok(()),
+        let end = match self.session.state().end() {
+            _ if self.is_orphaned => SessionEnd::Closed,
+            Some(end) if self.session.is_over() => end,
+            Some(_) | None => return Ok(()),
+        };
+        Err(Failure::SessionOver { end, outcome: Outcome::NotSent })
+    }
+
+    /// What belongs to a session is asked in no other.
+    fn refuse_if_gone(&self, session: Option<u64>) -> Result<(), Failure> {
+        match session {
+            Some(number) if number != self.session.number() => {
+                let end = SessionEnd::Expired;
+                Err(Failure::SessionOver { end, outcome: Outcome::NotSent })
+            }
+            Some(_) | None => Ok(()),
         }
     }
 
@@ -241,39 +379,44 @@ impl Inner {
         Token { seq: self.seq, slot: NOBODY }
     }
 
-    fn take_slot(&mut self) -> Token {
+    fn take_slot(&mut self, asked: Asked) -> Token {
         let seq = self.next_token().seq;
-        Token { seq, slot: self.slots.take(seq) }
+        Token { seq, slot: self.slots.take(seq, asked) }
     }
 }
 
 /// Where answers wait for their callers. A slot belongs to one request until it is released.
 #[derive(Default)]
 pub(crate) struct Slots {
-    slots: Vec<Slot>,
+    all: Vec<Slot>,
     free: Vec<u32>,
+    /// Answers that are not fetched yet; apart, as far more requests may wait for theirs.
+    answers: Vec<Option<Answered>>,
+    free_answers: Vec<u32>,
 }
 
 struct Slot {
     seq: u64,
     state: SlotState,
+    asked: Asked,
 }
 
 enum SlotState {
     Free,
     Waiting(Option<Waker>),
-    Done(Result<Answer, Failure>),
+    /// The place of the answer.
+    Done(u32),
 }
 
 impl Slots {
-    fn take(&mut self, seq: u64) -> u32 {
+    fn take(&mut self, seq: u64, asked: Asked) -> u32 {
         let state = SlotState::Waiting(None);
         if let Some(at) = self.free.pop() {
-            self.slots[at as usize] = Slot { seq, state };
+            self.all[at as usize] = Slot { seq, state, asked };
             return at;
         }
-        let at = u32::try_from(self.slots.len()).expect("fewer than 2^32 requests are outstanding");
-        self.slots.push(Slot { seq, state });
+        let at = u32::try_from(self.all.len()).expect("fewer than 2^32 requests are outstanding");
+        self.all.push(Slot { seq, state, asked });
         at
     }
 
@@ -281,41 +424,40 @@ impl Slots {
     pub(crate) fn answer(
         &mut self,
         token: Token,
-        result: Result<Answer, Failure>,
+        answered: Answered,
+        now: Instant,
     ) -> Option<Waker> {
-        let slot = self.slots.get_mut(token.slot as usize)?;
+        let slot = self.all.get_mut(token.slot as usize)?;
         if slot.seq != token.seq {
             return None;
         }
-        match std::mem::replace(&mut slot.state, SlotState::Done(result)) {
-            SlotState::Waiting(waker) => waker,
-            SlotState::Free => {
-                slot.state = SlotState::Free;
-                None
-            }
-            SlotState::Done(_) => None,
-        }
+        let SlotState::Waiting(waker) = &mut slot.state else {
+            return None;
+        };
+        let waker = waker.take();
+        slot.asked.answered(&answered.result, now);
+        slot.state = SlotState::Done(put(&mut self.answers, &mut self.free_answers, answered));
+        waker
     }
 
     /// Ends every request that is still waited for.
     pub(crate) fn answer_all(&mut self, failure: Failure) -> Vec<Waker> {
         let mut wakers = Vec::new();
-        for slot in &mut self.slots {
+        for slot in &mut self.all {
             if let SlotState::Waiting(waker) = &mut slot.state {
                 wakers.extend(waker.take());
-                slot.state = SlotState::Done(Err(failure));
+                Asked::settled();
+                let answered = Answered { result: Err(failure), stamp: None };
+                let at = put(&mut self.answers, &mut self.free_answers, answered);
+                slot.state = SlotState::Done(at);
             }
         }
         wakers
     }
 
     /// The answer, and a waker to drop once the lock is free.
-    fn poll(
-        &mut self,
-        token: Token,
-        context: &Context<'_>,
-    ) -> (Poll<Result<Answer, Failure>>, Option<Waker>) {
-        let slot = &mut self.slots[token.slot as usize];
+    fn poll(&mut self, token: Token, context: &Context<'_>) -> (Poll<Answered>, Option<Waker>) {
+        let slot = &mut self.all[token.slot as usize];
         debug_assert_eq!(slot.seq, token.seq, "a slot belongs to one request until it is released");
         match &mut slot.state {
             SlotState::Waiting(Some(waker)) if waker.will_wake(context.waker()) => {
@@ -323,26 +465,47 @@ impl Slots {
             }
             SlotState::Waiting(waker) => (Poll::Pending, waker.replace(context.waker().clone())),
             SlotState::Free => (Poll::Pending, None),
-            SlotState::Done(_) => match std::mem::replace(&mut slot.state, SlotState::Free) {
-                SlotState::Done(result) => {
-                    self.free.push(token.slot);
-                    (Poll::Ready(result), None)
-                }
-                SlotState::Free | SlotState::Waiting(_) => (Poll::Pending, None),
-            },
+            &mut SlotState::Done(at) => {
+                slot.state = SlotState::Free;
+                self.free.push(token.slot);
+                (self.fetch(at).map_or(Poll::Pending, Poll::Ready), None)
+            }
         }
     }
 
+    fn fetch(&mut self, at: u32) -> Option<Answered> {
+        self.free_answers.push(at);
+        self.answers[at as usize].take()
+    }
+
     /// Frees a slot; what was in it is to be dropped once the lock is free.
-    fn release(&mut self, token: Token) -> SlotState {
-        let slot = &mut self.slots[token.slot as usize];
+    fn release(&mut self, token: Token) -> (SlotState, Option<Answered>) {
+        let slot = &mut self.all[token.slot as usize];
         debug_assert_eq!(slot.seq, token.seq, "a slot belongs to one request until it is released");
         let released = std::mem::replace(&mut slot.state, SlotState::Free);
         if !matches!(released, SlotState::Free) {
             self.free.push(token.slot);
         }
-        released
+        let answered = match released {
+            SlotState::Waiting(_) => {
+                Asked::settled();
+                None
+            }
+            SlotState::Done(at) => self.fetch(at),
+            SlotState::Free => None,
+        };
+        (released, answered)
     }
+}
+
+/// Puts an answer where one was fetched, or behind all others.
+fn put(answers: &mut Vec<Option<Answered>>, free: &mut Vec<u32>, answered: Answered) -> u32 {
+    if let Some(at) = free.pop() {
+        answers[at as usize] = Some(answered);
+        return at;
+    }
+    answers.push(Some(answered));
+    u32::try_from(answers.len() - 1).expect("no more answers than slots")
 }
 
 /// Where events wait for their watcher.
@@ -352,26 +515,30 @@ pub(crate) struct Mailbox {
     waker: Option<Waker>,
     /// The newest transaction an event here told of.
     told: Zxid,
+    /// Of a persistent watch, what was asked for.
+    asked: Option<(WatchKind, Box<str>)>,
 }
 
 impl Mailbox {
-    const fn new(notices_max: usize) -> Self {
-        Self { notices: VecDeque::new(), notices_max, waker: None, told: Zxid::ZERO }
+    const fn new(notices_max: usize, asked: Option<(WatchKind, Box<str>)>) -> Self {
+        Self { notices: VecDeque::new(), notices_max, waker: None, told: Zxid::ZERO, asked }
     }
 
     /// Adds a notice; says whom to wake. Events that find the mailbox full are replaced by one gap.
     pub(crate) fn push(&mut self, notice: Notice) -> Option<Waker> {
-        let is_event = matches!(notice, Notice::Event(_));
-        let ends_in_gap = matches!(self.notices.back(), Some(Notice::Gap { .. }));
-        if is_event && self.notices.len() >= self.notices_max {
-            if !ends_in_gap {
-                self.notices.push_back(Notice::Gap { since: self.told });
-            }
-        } else if !(ends_in_gap && matches!(notice, Notice::Gap { .. })) {
-            if let Notice::Event(event) = &notice {
+        let is_full = self.notices.len() >= self.notices_max;
+        let notice = match notice {
+            Notice::Event(event) if is_full => Notice::Gap { since: self.told, epoch: event.epoch },
+            Notice::Event(event) => {
                 self.told = event.zxid.unwrap_or(self.told);
+                Notice::Event(event)
             }
-            self.notices.push_back(notice);
+            Notice::Gap { .. } | Notice::End(_) => notice,
+        };
+        match (self.notices.back_mut(), &notice) {
+            // One gap says it all: since the first, in the session of the last.
+            (Some(Notice::Gap { epoch: last, .. }), Notice::Gap { epoch, .. }) => *last = *epoch,
+            _ => self.notices.push_back(notice),
         }
         self.waker.take()
     }

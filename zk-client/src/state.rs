@@ -111,7 +111,7 @@ impl<T: Clone> Changes<T> {
         std::future::poll_fn(|context| self.poll(context)).await
     }
 
-    fn poll(&mut self, context: &Context<'_>) -> Poll<Option<T>> {
+    pub(crate) fn poll(&mut self, context: &Context<'_>) -> Poll<Option<T>> {
         let mut shared = self.cell.lock();
         if shared.version > self.seen {
             self.seen = shared.version;

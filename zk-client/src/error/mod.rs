@@ -39,6 +39,11 @@ pub enum RequestError {
     /// never sent again for you.
     #[error("connection lost, outcome unknown")]
     ConnectionLost,
+    /// The connection broke after the request was sent, and a look afterwards proved that it was
+    /// not
+    /// applied and never will be; see [`crate::Resolver`].
+    #[error("connection lost, not applied")]
+    NotApplied,
     /// The deadline passed.
     #[error("deadline passed before an answer ({})", told(*outcome))]
     DeadlinePassed {
@@ -64,9 +69,25 @@ impl RequestError {
     pub const fn outcome(&self) -> Outcome {
         match *self {
             Self::Path(_) | Self::TooLarge { .. } => Outcome::NotSent,
-            Self::Refused(_) => Outcome::Rejected,
+            Self::Refused(_) | Self::NotApplied => Outcome::Rejected,
             Self::ConnectionLost | Self::Undecodable(_) => Outcome::Unknown,
             Self::DeadlinePassed { outcome } | Self::SessionOver { outcome, .. } => outcome,
+        }
+    }
+}
+
+impl RequestError {
+    /// What the server refused the request for, if it did.
+    pub const fn code(&self) -> Option<ErrorCode> {
+        match *self {
+            Self::Refused(code) => Some(code),
+            Self::Path(_)
+            | Self::TooLarge { .. }
+            | Self::ConnectionLost
+            | Self::NotApplied
+            | Self::DeadlinePassed { .. }
+            | Self::SessionOver { .. }
+            | Self::Undecodable(_) => None,
         }
     }
 }
@@ -99,6 +120,16 @@ pub trait OperationError: std::error::Error + Send + Sync + 'static {
     /// The part that can befall any request, if that is what happened.
     fn request_error(&self) -> Option<&RequestError>;
 
+    /// The path that was asked about, as the caller named it, if there is one and it is known.
+    fn path(&self) -> Option<&str> {
+        None
+    }
+
+    /// What the server, or this client in its place, refused the operation for, if it did.
+    fn code(&self) -> Option<ErrorCode> {
+        self.request_error().and_then(RequestError::code)
+    }
+
     /// How the session ended, if that is why the operation failed.
     fn session_end(&self) -> Option<SessionEnd> {
         match self.request_error()? {
@@ -107,6 +138,7 @@ pub trait OperationError: std::error::Error + Send + Sync + 'static {
             | RequestError::TooLarge { .. }
             | RequestError::Refused(_)
             | RequestError::ConnectionLost
+            | RequestError::NotApplied
             | RequestError::DeadlinePassed { .. }
             | RequestError::Undecodable(_) => None,
         }
@@ -136,6 +168,14 @@ pub enum ConnectError {
     /// The connection string cannot be used.
     #[error("connection string: {0}")]
     ConnectString(#[from] ConnectStringError),
+    /// Credentials are larger than any server accepts.
+    #[error("credentials of {bytes} bytes, at most {bytes_max} are accepted")]
+    CredentialsTooLarge {
+        /// The size of the message that would present them.
+        bytes: usize,
+        /// The limit in force.
+        bytes_max: usize,
+    },
     /// No server opened a session in time.
     #[error("no session within {timeout:?} ({last})")]
     DeadlinePassed {

@@ -1,4 +1,6 @@
-//! One enum per operation.
+//! One enum per operation. Every variant knows the path that was asked about.
+
+use std::fmt;
 
 use zk_client_core::{Failure, Outcome, SessionEnd};
 use zk_proto::{ErrorCode, PathError, jute::DecodeError};
@@ -9,6 +11,12 @@ use super::{OperationError, RequestError};
 pub(crate) trait Refusal: From<RequestError> {
     fn of_code(code: ErrorCode) -> Option<Self>;
 
+    /// The same error, of an operation on `path`. What knows its path already keeps it.
+    fn at(self, path: Box<str>) -> Self {
+        drop(path);
+        self
+    }
+
     fn of_failure(failure: Failure) -> Self {
         if let Failure::Refused(code) = failure
             && let Some(refusal) = Self::of_code(code)
@@ -16,6 +24,15 @@ pub(crate) trait Refusal: From<RequestError> {
             return refusal;
         }
         RequestError::from(failure).into()
+    }
+}
+
+/// The path in front of a message, if it is known.
+struct At<'a>(&'a str);
+
+impl fmt::Display for At<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() { Ok(()) } else { write!(f, "{}: ", self.0) }
     }
 }
 
@@ -30,18 +47,34 @@ macro_rules! operation_errors {
         #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
         #[non_exhaustive]
         pub enum $name {
-            $($(#[doc = $doc])+ #[error($text)] $variant,)*
+            $($(#[doc = $doc])+ #[error("{}{}", At(path), $text)] $variant {
+                /// The path that was asked about.
+                path: Box<str>,
+            },)*
             /// What can befall any request.
-            #[error(transparent)]
-            Request(#[from] RequestError),
+            #[error("{}{error}", At(path))]
+            Request {
+                /// The path that was asked about; empty when there is none.
+                path: Box<str>,
+                /// What befell it.
+                error: RequestError,
+            },
         }
 
         impl $name {
             /// What is known about the operation: it did not happen, or nobody knows.
             pub const fn outcome(&self) -> Outcome {
                 match self {
-                    $(Self::$variant => Outcome::Rejected,)*
-                    Self::Request(error) => error.outcome(),
+                    $(Self::$variant { .. } => Outcome::Rejected,)*
+                    Self::Request { error, .. } => error.outcome(),
+                }
+            }
+
+            /// The path that was asked about, as the caller named it; empty when there is none.
+            pub fn path(&self) -> &str {
+                match self {
+                    $(Self::$variant { path } => path,)*
+                    Self::Request { path, .. } => path,
                 }
             }
         }
@@ -53,8 +86,19 @@ macro_rules! operation_errors {
 
             fn request_error(&self) -> Option<&RequestError> {
                 match self {
-                    $(Self::$variant => None,)*
-                    Self::Request(error) => Some(error),
+                    $(Self::$variant { .. } => None,)*
+                    Self::Request { error, .. } => Some(error),
+                }
+            }
+
+            fn path(&self) -> Option<&str> {
+                Some(self.path()).filter(|path| !path.is_empty())
+            }
+
+            fn code(&self) -> Option<ErrorCode> {
+                match self {
+                    $(Self::$variant { .. } => Some(ErrorCode::$variant),)*
+                    Self::Request { error, .. } => error.code(),
                 }
             }
         }
@@ -62,21 +106,38 @@ macro_rules! operation_errors {
         impl Refusal for $name {
             fn of_code(code: ErrorCode) -> Option<Self> {
                 $(if code == ErrorCode::$variant {
-                    return Some(Self::$variant);
+                    return Some(Self::$variant { path: Box::default() });
                 })*
                 None
+            }
+
+            fn at(mut self, at: Box<str>) -> Self {
+                match &mut self {
+                    $(Self::$variant { path })|* | Self::Request { path, .. } => {
+                        if path.is_empty() {
+                            *path = at;
+                        }
+                    }
+                }
+                self
+            }
+        }
+
+        impl From<RequestError> for $name {
+            fn from(error: RequestError) -> Self {
+                Self::Request { path: Box::default(), error }
             }
         }
 
         impl From<PathError> for $name {
             fn from(error: PathError) -> Self {
-                Self::Request(error.into())
+                RequestError::from(error).into()
             }
         }
 
         impl From<DecodeError> for $name {
             fn from(error: DecodeError) -> Self {
-                Self::Request(error.into())
+                RequestError::from(error).into()
             }
         }
     )*};
@@ -269,10 +330,13 @@ impl From<Failure> for AuthError {
 #[non_exhaustive]
 pub enum MultiError {
     /// One operation failed, so none was applied.
-    #[error("operation {index} of the transaction: {code}")]
+    #[error("{}operation {index} of the transaction: {code}", At(path))]
+    #[non_exhaustive]
     Failed {
         /// Which one, counted from 0.
         index: usize,
+        /// The path that it was about.
+        path: Box<str>,
         /// Why: what the same operation would be refused for by itself.
         code: ErrorCode,
     },
@@ -296,11 +360,47 @@ impl OperationError for MultiError {
         self.outcome()
     }
 
+    fn path(&self) -> Option<&str> {
+        match self {
+            Self::Failed { path, .. } => Some(&**path).filter(|path| !path.is_empty()),
+            Self::Request(_) => None,
+        }
+    }
+
+    fn code(&self) -> Option<ErrorCode> {
+        match self {
+            Self::Failed { code, .. } => Some(*code),
+            Self::Request(error) => error.code(),
+        }
+    }
+
     fn request_error(&self) -> Option<&RequestError> {
         match self {
             Self::Failed { .. } => None,
             Self::Request(error) => Some(error),
         }
+    }
+}
+
+impl Refusal for AuthError {
+    fn of_code(_: ErrorCode) -> Option<Self> {
+        None
+    }
+}
+
+impl Refusal for MultiError {
+    fn of_code(_: ErrorCode) -> Option<Self> {
+        None
+    }
+
+    /// `paths` are those of all operations, one per line.
+    fn at(mut self, paths: Box<str>) -> Self {
+        if let Self::Failed { index, path, .. } = &mut self
+            && path.is_empty()
+        {
+            *path = paths.lines().nth(*index).unwrap_or_default().into();
+        }
+        self
     }
 }
 

@@ -1,16 +1,20 @@
 //! Everything the client wants from the world, so that a simulation can be the world.
 //!
-//! Six functions are enough: one clock, one way to wait, one way to run something beside the
+//! Seven functions are enough: two clocks, one way to wait, one way to run something beside the
 //! caller, two steps to a connection, and a source of randomness. No other file of this crate
 //! reaches for a clock, a timer, a task or a random number.
 
+#[cfg(feature = "blocking")]
+mod blocking;
 mod tokio;
 
-use std::{io, net::SocketAddr, pin::Pin};
+use std::{io, net::SocketAddr, pin::Pin, time::SystemTime};
 
 use ::tokio::io::{AsyncRead, AsyncWrite};
 use zk_proto::Instant;
 
+#[cfg(feature = "blocking")]
+pub use self::blocking::{BlockingClient, BlockingError};
 pub use self::tokio::TokioRuntime;
 
 /// The world a client lives in.
@@ -18,7 +22,13 @@ pub trait Runtime: Send + Sync + 'static {
     /// The moment on a monotonic clock whose origin is the runtime's choice.
     fn now(&self) -> Instant;
 
-    /// Waits until a moment of the same clock.
+    /// The time of day, for layouts that write it down for other machines. It may jump. Nothing
+    /// that must hold is measured by it.
+    fn wall_clock(&self) -> SystemTime {
+        SystemTime::now()
+    }
+
+    /// Waits until a moment of the monotonic clock.
     fn sleep_until(&self, at: Instant) -> Pin<Box<dyn Future<Output = ()> + Send>>;
 
     /// Runs a task beside the caller.

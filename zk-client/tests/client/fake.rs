@@ -1,6 +1,7 @@
 //! A runtime whose connections lead to a scripted server, on tokio's paused clock.
 
 use std::{
+    collections::{BTreeMap, BTreeSet},
     io,
     net::SocketAddr,
     pin::Pin,
@@ -27,13 +28,26 @@ pub(crate) const SESSION: i64 = 0x1234;
 /// Where connections arrive.
 pub(crate) struct Server {
     arrivals: mpsc::UnboundedReceiver<DuplexStream>,
-    runtime: Arc<FakeRuntime>,
+    pub(crate) runtime: Arc<FakeRuntime>,
 }
 
-struct FakeRuntime {
+pub(crate) struct FakeRuntime {
     tokio: TokioRuntime,
+    /// What names and addresses do that do not simply lead to the server.
+    pub(crate) net: Mutex<Net>,
     arrivals: mpsc::UnboundedSender<DuplexStream>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
+}
+
+/// Names, addresses, and what was tried.
+#[derive(Default)]
+pub(crate) struct Net {
+    /// The addresses behind names; none, and it cannot be resolved.
+    pub(crate) names: BTreeMap<String, Vec<SocketAddr>>,
+    pub(crate) hanging: BTreeSet<SocketAddr>,
+    pub(crate) refusing: BTreeSet<SocketAddr>,
+    /// The addresses tried, and after how many milliseconds.
+    pub(crate) tried: Vec<(SocketAddr, u64)>,
 }
 
 /// A server, and a client that will find it.
@@ -46,6 +60,7 @@ pub(crate) fn world_at(connect_string: &str) -> (Server, ClientBuilder) {
     let runtime = Arc::new(FakeRuntime {
         tokio: TokioRuntime::current(),
         arrivals: sender,
+        net: Mutex::default(),
         tasks: Mutex::new(Vec::new()),
     });
     let builder = Client::builder(connect_string).runtime(runtime.clone());
@@ -66,16 +81,38 @@ impl Server {
     /// The next connection, greeted.
     pub(crate) async fn accept(&mut self) -> Conversation {
         let mut conversation = self.answer_the_door().await;
+        conversation.welcome().await;
+        conversation
+    }
+
+    /// The next connection, whose session is over.
+    pub(crate) async fn expire(&mut self) {
+        let mut conversation = self.answer_the_door().await;
         let frame = conversation.frame().await;
         let request = ConnectRequest::decode(&mut Reader::new(&frame)).unwrap();
-        assert!(request.session == SessionId::NONE || request.session.get() == SESSION);
-        conversation.greet(6_000, SESSION).await;
+        assert_ne!(request.session, SessionId::NONE, "nothing to expire");
+        conversation.greet(0, 0).await;
+        assert!(conversation.is_left().await);
+    }
+
+    /// The next connection, greeted with a new session.
+    pub(crate) async fn accept_new(&mut self, session: i64) -> Conversation {
+        let mut conversation = self.answer_the_door().await;
+        let frame = conversation.frame().await;
+        let request = ConnectRequest::decode(&mut Reader::new(&frame)).unwrap();
+        assert_eq!(request.session, SessionId::NONE);
+        conversation.greet(6_000, session).await;
         conversation
     }
 
     /// The next connection, its greeting unread.
     pub(crate) async fn answer_the_door(&mut self) -> Conversation {
-        Conversation { stream: self.arrivals.recv().await.unwrap(), zxid: 100 }
+        Conversation::over(self.knock().await)
+    }
+
+    /// The next connection, as it comes.
+    pub(crate) async fn knock(&mut self) -> DuplexStream {
+        self.arrivals.recv().await.unwrap()
     }
 
     /// Drops what the client runs in the background, as a runtime does that shuts down.
@@ -88,7 +125,7 @@ impl Server {
 
 /// The server's end of one connection.
 pub(crate) struct Conversation {
-    stream: DuplexStream,
+    stream: Box<dyn Connection>,
     pub(crate) zxid: i64,
 }
 
@@ -113,13 +150,29 @@ impl Asked {
 }
 
 impl Conversation {
+    pub(crate) fn over(stream: impl Connection + 'static) -> Self {
+        Self { stream: Box::new(stream), zxid: 100 }
+    }
+
+    /// Reads the greeting and answers it.
+    pub(crate) async fn welcome(&mut self) {
+        let frame = self.frame().await;
+        let request = ConnectRequest::decode(&mut Reader::new(&frame)).unwrap();
+        assert!(request.session == SessionId::NONE || request.session.get() == SESSION);
+        self.greet(6_000, SESSION).await;
+    }
+
     pub(crate) async fn greet(&mut self, timeout_ms: i32, session: i64) {
+        self.greet_as(timeout_ms, session, false).await;
+    }
+
+    pub(crate) async fn greet_as(&mut self, timeout_ms: i32, session: i64, read_only: bool) {
         let response = ConnectResponse {
             protocol_version: 0,
             timeout_ms,
             session: SessionId::new(session),
             password: Some(&[1; 16]),
-            read_only: Some(false),
+            read_only: Some(read_only),
         };
         self.send(&encode(&response)).await;
     }
@@ -181,11 +234,23 @@ impl Conversation {
         self.send(&frame).await;
     }
 
+    /// What comes next, whatever it is.
+    pub(crate) async fn raw(&mut self, count: usize) -> Vec<u8> {
+        let mut bytes = vec![0; count];
+        self.stream.read_exact(&mut bytes).await.unwrap();
+        bytes
+    }
+
+    pub(crate) async fn say(&mut self, bytes: &[u8]) {
+        self.stream.write_all(bytes).await.unwrap();
+    }
+
     async fn send(&mut self, body: &[u8]) {
         let mut writer = Writer::new();
         writer.frame(|frame| frame.raw(body));
         // A client that has left does not read any more.
         let _ = self.stream.write_all(writer.as_slice()).await;
+        let _ = self.stream.flush().await;
     }
 }
 
@@ -204,16 +269,29 @@ impl Runtime for FakeRuntime {
 
     fn resolve(
         &self,
-        _: &str,
+        host: &str,
         port: u16,
     ) -> Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + Send>> {
-        Box::pin(async move { Ok(vec![SocketAddr::from(([127, 0, 0, 1], port))]) })
+        let known = self.net.lock().unwrap().names.get(host).cloned();
+        let addresses = known.unwrap_or_else(|| vec![SocketAddr::from(([127, 0, 0, 1], port))]);
+        Box::pin(async move {
+            if addresses.is_empty() { Err(io::ErrorKind::NotFound.into()) } else { Ok(addresses) }
+        })
     }
 
     fn connect(
         &self,
-        _: SocketAddr,
+        address: SocketAddr,
     ) -> Pin<Box<dyn Future<Output = io::Result<Box<dyn Connection>>> + Send>> {
+        let mut net = self.net.lock().unwrap();
+        net.tried.push((address, self.tokio.now().as_millis()));
+        if net.hanging.contains(&address) {
+            return Box::pin(std::future::pending());
+        }
+        if net.refusing.contains(&address) {
+            return Box::pin(async { Err(io::ErrorKind::ConnectionRefused.into()) });
+        }
+        drop(net);
         let (ours, theirs) = duplex(1 << 20);
         let result = self.arrivals.send(theirs);
         Box::pin(async move {
