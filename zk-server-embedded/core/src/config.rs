@@ -1,12 +1,15 @@
 //! What a server is told once, at its start: complete and legal.
 
+mod throttle;
+
 use alloc::{string::String, vec::Vec};
 use core::fmt;
 
 use zeroize::Zeroize as _;
 use zk_proto::{ServerId, limits::FRAME_BYTES_MAX_DEFAULT};
 
-use crate::limits::CONNECTIONS_PER_ADDRESS_MAX_DEFAULT;
+pub use self::throttle::{ConnectThrottle, ConnectWeights, RequestThrottle, Share};
+use crate::{limits::CONNECTIONS_PER_ADDRESS_MAX_DEFAULT, member::MemberConfig};
 
 /// The settings of one server. [`Default`] is what Apache `ZooKeeper` does without a configuration
 /// file, with the limits of `limits.rs`.
@@ -60,17 +63,17 @@ pub struct PeerConfig {
     pub digest: bool,
     /// Whether the transaction that ends a session lists its nodes (`closeSessionTxn.enabled`).
     pub close_session_lists_paths: bool,
-    /// Tokens of the connection throttle; 0 switches it off (`connection_throttle_tokens`).
-    pub connect_tokens_max: u64,
-    /// Milliseconds after which tokens are refilled (`connection_throttle_fill_time`).
-    pub connect_fill_ms: u64,
-    /// Tokens refilled each time (`connection_throttle_fill_count`).
-    pub connect_fill_count: u64,
+    /// How connections that are opened too fast are held back.
+    pub connects: ConnectThrottle,
+    /// How requests are held back.
+    pub requests: RequestThrottle,
     /// Requests under way in the whole server above which busy connections are not read
     /// (`globalOutstandingLimit`).
     pub requests_outstanding_max: usize,
     /// Whether the ensemble's membership may be changed (`reconfigEnabled`).
     pub reconfig_enabled: bool,
+    /// The ensemble this server is a member of; `None` for a server on its own.
+    pub member: Option<MemberConfig>,
     /// The configuration as the word `conf` shows it.
     pub shown: ShownConfig,
 }
@@ -159,11 +162,11 @@ impl Default for PeerConfig {
             container_never_used_ms: 0,
             digest: true,
             close_session_lists_paths: true,
-            connect_tokens_max: 0,
-            connect_fill_ms: 1,
-            connect_fill_count: 1,
+            connects: ConnectThrottle::default(),
+            requests: RequestThrottle::default(),
             requests_outstanding_max: 1_000,
             reconfig_enabled: false,
+            member: None,
             shown: ShownConfig::default(),
         }
     }

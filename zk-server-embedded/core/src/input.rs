@@ -1,10 +1,14 @@
 //! Everything that can happen to a server.
 
-use core::net::SocketAddr;
+use core::{net::SocketAddr, time::Duration};
 
 use zk_proto::{ConnId, SessionId, Zxid, client::ConnectRequest};
 
-use crate::front::{FourLetter, four_letter::Host};
+use crate::{
+    front::{FourLetter, four_letter::Host},
+    member::MemberInput,
+    output::CloseReason,
+};
 
 /// One thing that happened. Borrows the bytes it came with: nothing is copied that need not wait.
 #[derive(Debug)]
@@ -25,6 +29,16 @@ pub enum Input<'a> {
         /// The frame.
         frame: &'a [u8],
     },
+    /// A connected client announced a request that
+    /// [counts as large](crate::config::RequestThrottle::is_large) and has not come in whole: it
+    /// may be one too many. To be said once or more for each such request, or never: a request that
+    /// has come is looked at again.
+    Announced {
+        /// On which connection.
+        conn: ConnId,
+        /// The length in front of the frame.
+        bytes: usize,
+    },
     /// A connection asked a four-letter question in place of a handshake.
     FourLetter {
         /// The connection's number, never used before.
@@ -42,6 +56,12 @@ pub enum Input<'a> {
         /// Which one.
         conn: ConnId,
     },
+    /// The driver ended a connection on its own: it broke a rule of framing, took too long over its
+    /// handshake, or was one too many. [`Self::Closed`] follows only if the server knew of it.
+    TurnedAway {
+        /// Why; for the counters.
+        reason: CloseReason,
+    },
     /// Everything that waited for a connection was sent. Needed only for a connection under
     /// [`crate::output::Output::Pause`], which may be paused for not taking its answers.
     Drained {
@@ -53,6 +73,12 @@ pub enum Input<'a> {
     Synced {
         /// The last transaction that is safe.
         zxid: Zxid,
+    },
+    /// Transactions were written to the log and synced. Only for whoever looks at the server from
+    /// outside; what is durable is said by [`Self::Synced`].
+    Flushed {
+        /// How long it took.
+        took: Duration,
     },
     /// The last [`crate::output::Output::SnapshotPart`] (or `SnapshotBegin`) was taken; the next
     /// may follow.
@@ -69,6 +95,8 @@ pub enum Input<'a> {
     StorageFailed,
     /// The moment named by `next_timeout` has come.
     Timeout,
+    /// Something that only a member of an ensemble meets.
+    Member(MemberInput<'a>),
     /// The operator or a test ends a session before its time.
     ExpireSession {
         /// Which one.

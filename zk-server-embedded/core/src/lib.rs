@@ -16,9 +16,13 @@ pub mod front;
 pub mod input;
 pub mod limits;
 pub mod lookup;
+pub mod member;
+pub mod metrics;
 pub mod order;
 pub mod output;
 pub mod peer;
+#[cfg(planted_bugs)]
+pub mod planted;
 pub mod prep;
 pub mod quorum;
 pub mod read;
@@ -31,3 +35,4 @@ pub mod timer;
 pub mod tree;
 pub mod watch;
 mod wire;
+pub mod zab;

@@ -8,10 +8,33 @@ pub const REQUESTS_IN_FLIGHT_MAX: usize = 1_000;
 // reliability.md M35
 pub const REQUEST_BYTES_IN_LINE_MAX: usize = 4 * 1024 * 1024;
 
-/// Bytes of transactions on their way to stable storage, all connections together, above which busy
-/// connections are not read.
+/// Bytes of transactions that are proposed and not decided, all connections and all members
+/// together, above which nothing more is proposed: what comes waits, and busy connections are not
+/// read. Every one of them may wait for every learner at the same time, so this, and one
+/// transaction more ([`TXN_BYTES_MAX`]), stays below half of [`LEARNER_BYTES_MAX`]: a learner that
+/// takes what it is sent a little later than others is not dropped for it. It is several batches of
+/// the log, so that a disk is never idle for it.
 // ZooKeeper: largeRequestMaxBytes
-pub const IN_FLIGHT_BYTES_MAX: usize = 64 * 1024 * 1024;
+pub const IN_FLIGHT_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// Bytes of requests that the leader was sent and has not answered, on a follower or an observer,
+/// above which no more is handed on: what comes waits, and busy connections are not read. Half of
+/// [`IN_FLIGHT_BYTES_MAX`], so that one member alone keeps a leader's disk busy and no two of them
+/// fill its memory.
+pub const FORWARDED_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// Bytes of requests that learners handed on and for which there is no room yet, on a leader, above
+/// which it drops the learner that hands on more. Members of ours stop at [`FORWARDED_BYTES_MAX`]
+/// each; others count requests and not bytes, so there is room for a burst of them.
+// reliability.md rule 2
+pub const LEARNER_REQUEST_BYTES_MAX: usize = 256 * 1024 * 1024;
+
+/// Bytes of transactions that a learner was sent and that are undecided or not on its disk, above
+/// which it gives up its term: what it holds is written, and it comes back for the rest. A leader
+/// of ours has [`IN_FLIGHT_BYTES_MAX`] under way at most; others count transactions and not bytes,
+/// so there is room for a burst of them.
+// reliability.md rule 2, F17
+pub const LEARNER_PENDING_BYTES_MAX: usize = 256 * 1024 * 1024;
 
 /// Bytes waiting to be sent to one connection above which its requests wait: a client that asks for
 /// much is served at the pace at which it takes the answers.
@@ -45,6 +68,14 @@ pub const TXN_BYTES_MAX: usize = 12 * 1024 * 1024 - 64;
 // reliability.md F41
 pub const EXPIRED_PER_TURN_MAX: usize = 1_000;
 
+/// Global sessions that a leader remembers to have ended, where members have local sessions it
+/// cannot know: more than can end while a learner that has yet to hear of it hands on a request.
+// reliability.md G7
+pub const ENDED_SESSIONS_MAX: usize = 65_536;
+
+/// First components of paths whose refusals by a quota are counted apart.
+pub const NAMESPACES_COUNTED_MAX: usize = 1_000;
+
 /// Operations in one multi.
 // reliability.md M17
 pub const MULTI_OPS_MAX: usize = 100_000;
@@ -69,6 +100,11 @@ pub const HANDSHAKE_MS_MAX: u64 = 10_000;
 // reliability.md M38-M40
 pub const IDENTITIES_PER_CONNECTION_MAX: usize = 64;
 
+/// Bytes of the identities of one connection: a follower sends all of them with every request that
+/// it hands on, and the leader reads no packet that is much longer than a request may be.
+// reliability.md M38-M40; quorum-protocol.md 3.2
+pub const IDENTITY_BYTES_PER_CONNECTION_MAX: usize = 64 * 1024;
+
 /// Bytes of one piece of a snapshot: what one turn of the server may spend on it.
 pub const SNAPSHOT_PART_BYTES: usize = 256 * 1024;
 
@@ -91,3 +127,45 @@ pub const ELECTION_HELLOS_PENDING_MAX: usize = 64;
 /// to follow.
 // reliability.md M47
 pub const ELECTION_STRANGERS_MAX: usize = 32;
+
+/// Connections to a leader's quorum port that have not said who they are.
+// reliability.md M4
+pub const LEARNER_HELLOS_PENDING_MAX: usize = 64;
+
+/// Bytes of data in the packets of a learner that has not said who it is, or not answered to the
+/// epoch: both take less than fifty.
+// reliability.md M3
+pub const LEARNER_HELLO_BYTES_MAX: usize = 1024;
+
+/// Learners outside the configuration: those that are about to join.
+// reliability.md M49
+pub const LEARNER_STRANGERS_MAX: usize = 32;
+
+/// How many epochs a learner may be ahead of what its leader accepted. Every attempt to lead adds
+/// one, and only where nobody else hears of it.
+// reliability.md M49
+pub const EPOCHS_AHEAD_MAX: u32 = 1 << 20;
+
+/// Observers that are sent a snapshot at a time.
+// ZooKeeper: leader.maxConcurrentSnapSyncs
+pub const OBSERVER_SNAP_SYNCS_MAX: usize = 10;
+
+/// Observers for whom the log is read at a time.
+// ZooKeeper: leader.maxConcurrentDiffSyncs
+pub const OBSERVER_DIFF_SYNCS_MAX: usize = 100;
+
+/// Requests for a `sync` of one learner that are not answered.
+// reliability.md M35
+pub const LEARNER_SYNCS_MAX: usize = 100_000;
+
+/// Pings a learner may leave unanswered before it gets only the regular ones.
+pub const LEARNER_PINGS_OPEN_MAX: usize = 64;
+
+/// Bytes of transactions that are read from the log files for one learner; who lacks more is sent a
+/// snapshot.
+// storage::store: Command::ReadLog
+pub const LOG_READ_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Bytes that may wait for one learner before the leader drops it; snapshots do not count.
+// reliability.md section 7, F17
+pub const LEARNER_BYTES_MAX: usize = 64 * 1024 * 1024;

@@ -11,12 +11,15 @@ use zk_proto::{ErrorCode, Instant, Xid, Zxid, client::OpCode};
 
 use crate::output::CloseReason;
 
+/// The zxid of a write that the leader has yet to give a place.
+pub const UNPLACED: Zxid = Zxid::new(i64::MAX);
+
 /// One answer that is owed.
 #[derive(Debug)]
 pub enum Waiting {
     /// A write: answered when the transaction `zxid` is applied.
     Write {
-        /// The transaction it became.
+        /// The transaction it became; [`UNPLACED`] while only the leader knows.
         zxid: Zxid,
         /// The client's number for it.
         xid: Xid,
@@ -24,6 +27,9 @@ pub enum Waiting {
         op: OpCode,
         /// When it came.
         since: Instant,
+        /// What the client is told if it is refused, where that is known better than by its
+        /// transaction.
+        refusal: Option<ErrorCode>,
     },
     /// A request that is answered from the tree, once its turn has come and `after` is applied.
     Frame {
@@ -34,6 +40,19 @@ pub enum Waiting {
         /// When it came.
         since: Instant,
     },
+    /// A `sync`: answered when the leader says that everything before it is here.
+    Sync {
+        /// Its number on this server.
+        ticket: u64,
+        /// Whether the leader has said so.
+        is_ready: bool,
+        /// The request; empty where nothing is to be answered.
+        bytes: Box<[u8]>,
+        /// When it came.
+        since: Instant,
+    },
+    /// Nothing is answered before the leader has said whether the session lives.
+    SessionCheck,
     /// An answer that is known already.
     Answer(Answer),
     /// Nothing to answer. Writes from before the session moved here may still be on their way; what
@@ -55,6 +74,8 @@ pub struct Answer {
     pub error: ErrorCode,
     /// What follows the header.
     pub body: &'static [u8],
+    /// When the request came.
+    pub since: Instant,
     /// Whether the connection ends after it.
     pub then_close: Option<CloseReason>,
 }
@@ -96,6 +117,8 @@ impl Line {
         let is_ready = match self.waiting.front()? {
             Waiting::Write { zxid, .. } | Waiting::Barrier { zxid } => *zxid <= applied,
             Waiting::Frame { after, .. } => *after <= applied,
+            Waiting::Sync { is_ready, .. } => *is_ready,
+            Waiting::SessionCheck => false,
             Waiting::Answer(_) => true,
         };
         if !is_ready {
@@ -121,15 +144,72 @@ impl Line {
     pub fn waits_for(&self) -> Option<Zxid> {
         match self.waiting.front()? {
             Waiting::Barrier { zxid } | Waiting::Frame { after: zxid, .. } => Some(*zxid),
-            Waiting::Write { .. } | Waiting::Answer(_) => None,
+            Waiting::Write { .. }
+            | Waiting::Sync { .. }
+            | Waiting::SessionCheck
+            | Waiting::Answer(_) => None,
         }
     }
 
-    /// Forgets everything that is owed, and tells how much that was.
-    pub fn clear(&mut self) -> usize {
-        let count = self.waiting.len();
-        *self = Self::new();
-        count
+    /// The oldest write without a place gets one, if it is the write `xid`.
+    pub fn place(&mut self, xid: Xid, zxid: Zxid) -> bool {
+        let mut writes = self.waiting.iter_mut().filter_map(|waiting| {
+            if let Waiting::Write { zxid, xid, .. } = waiting { Some((zxid, *xid)) } else { None }
+        });
+        let oldest = writes.find(|(place, _)| **place == UNPLACED);
+        let Some((place, _)) = oldest.filter(|(_, asked)| *asked == xid) else { return false };
+        *place = zxid;
+        true
+    }
+
+    /// The write `zxid` is decided, and with it every `sync` in front of it is answered: a quorum
+    /// followed the leader after both had come, and everything older is here.
+    // reliability.md rule 17
+    pub fn sync_ready_before(&mut self, zxid: Zxid) {
+        for waiting in &mut self.waiting {
+            match waiting {
+                Waiting::Sync { is_ready, .. } => *is_ready = true,
+                Waiting::Write { zxid: own, .. } if *own == zxid => return,
+                Waiting::Write { .. }
+                | Waiting::Frame { .. }
+                | Waiting::SessionCheck
+                | Waiting::Answer(_)
+                | Waiting::Barrier { .. } => {}
+            }
+        }
+    }
+
+    /// The leader has answered a `sync`.
+    pub fn sync_ready(&mut self, ticket: u64) {
+        for waiting in &mut self.waiting {
+            if let Waiting::Sync { ticket: asked, is_ready, .. } = waiting
+                && *asked == ticket
+            {
+                *is_ready = true;
+            }
+        }
+    }
+
+    /// Whether nothing goes on before the session is looked up.
+    pub fn is_at_check(&self) -> bool {
+        matches!(self.waiting.front(), Some(Waiting::SessionCheck))
+    }
+
+    /// The session was looked up: what waits behind the check goes on once everything up to
+    /// `until` is applied. False if nothing was checked.
+    pub fn pass_check(&mut self, until: Zxid) -> bool {
+        match self.waiting.front_mut() {
+            Some(check @ Waiting::SessionCheck) => {
+                *check = Waiting::Barrier { zxid: until };
+                true
+            }
+            Some(_) | None => false,
+        }
+    }
+
+    /// Forgets everything that is owed, and hands it over.
+    pub fn clear(&mut self) -> VecDeque<Waiting> {
+        core::mem::take(self).waiting
     }
 
     /// Whether nothing is owed.
@@ -151,8 +231,8 @@ impl Line {
 impl Waiting {
     fn bytes(&self) -> usize {
         match self {
-            Self::Frame { bytes, .. } => bytes.len(),
-            Self::Write { .. } | Self::Answer(_) | Self::Barrier { .. } => 0,
+            Self::Frame { bytes, .. } | Self::Sync { bytes, .. } => bytes.len(),
+            Self::Write { .. } | Self::SessionCheck | Self::Answer(_) | Self::Barrier { .. } => 0,
         }
     }
 }
@@ -167,6 +247,7 @@ mod tests {
             xid: Xid::new(1),
             op: OpCode::Create,
             since: Instant::ORIGIN,
+            refusal: None,
         }
     }
 
@@ -184,6 +265,29 @@ mod tests {
         assert!(matches!(line.release(Zxid::new(5)), Some(Waiting::Write { .. })));
         assert!(matches!(line.release(Zxid::new(5)), Some(Waiting::Frame { .. })));
         assert!(line.is_empty());
+    }
+
+    #[test]
+    fn a_sync_waits_for_the_leader_or_for_a_later_write_that_is_decided() {
+        let sync = |ticket| {
+            let (bytes, since) = ([1].into(), Instant::ORIGIN);
+            Waiting::Sync { ticket, is_ready: false, bytes, since }
+        };
+        let mut line = Line::new();
+        line.push(sync(1));
+        assert!(line.release(Zxid::new(9)).is_none());
+        line.sync_ready(1);
+        assert!(line.release(Zxid::ZERO).is_some());
+        line.push(sync(2));
+        line.push(write(UNPLACED.get()));
+        line.push(sync(3));
+        assert!(!line.place(Xid::new(7), Zxid::new(5)), "another write");
+        assert!(line.place(Xid::new(1), Zxid::new(5)));
+        line.sync_ready_before(Zxid::new(5));
+        assert!(matches!(line.release(Zxid::new(4)), Some(Waiting::Sync { ticket: 2, .. })));
+        assert!(line.is_next(Zxid::new(5)));
+        assert!(line.release(Zxid::new(5)).is_some());
+        assert!(line.release(Zxid::new(5)).is_none(), "this one came after the write");
     }
 
     #[test]

@@ -1,8 +1,14 @@
 //! What is counted, for whoever looks at the server from outside.
 
-use zk_proto::{
-    Instant, WallMillis, Xid, Zxid,
-    client::{EventType, OpCode},
+use alloc::{boxed::Box, collections::BTreeMap};
+
+use zk_proto::{Instant, WallMillis, Xid, Zxid, client::OpCode};
+
+use crate::{
+    limits::NAMESPACES_COUNTED_MAX,
+    metrics::{Metrics, millis_between},
+    output::CloseCounts,
+    tree::text::first_component,
 };
 
 /// Smallest, largest, sum and number of some measurements.
@@ -53,6 +59,9 @@ pub struct Stats {
     pub connections_rejected: u64,
     /// Connections ended by the server.
     pub connections_dropped: u64,
+    /// Why connections were ended by the server, those included that it never heard a whole
+    /// handshake of.
+    pub closed: CloseCounts,
     /// Sessions that ran out of time.
     pub sessions_expired: u64,
     /// Sessions taken up again.
@@ -69,10 +78,24 @@ pub struct Stats {
     pub snapshot_errors: u64,
     /// Transactions after which the tree did not add up to what was predicted.
     pub digest_mismatches: u64,
-    /// Events of each kind: created, deleted, data changed, children changed.
-    pub watches_fired: [u64; 4],
+    /// Times that everything was taken from the leader anew because the tree was not his.
+    pub resyncs: u64,
+    /// What is measured rather than counted.
+    pub metrics: Metrics,
+    /// Changes refused by a quota, by the first component of the path.
+    pub quota_exceeded: BTreeMap<Box<str>, u64>,
+    /// Writes applied whose connection had ended before the answer.
+    pub stale_replies: u64,
     /// Requests refused for being too large for the log.
     pub large_requests_rejected: u64,
+    /// Looks at the requests that wait after which they had to go on waiting.
+    pub throttle_waits: u64,
+    /// Requests answered with `ThrottledOp` for having waited too long.
+    pub throttled_ops: u64,
+    /// Stale requests that were carried out all the same.
+    pub stale_requests: u64,
+    /// Stale requests that were dropped.
+    pub stale_requests_dropped: u64,
     /// Clients that had seen more than this server.
     pub unsuccessful_handshakes: u64,
     /// The number the word `stmk` sets and `gtmk` shows; without effect.
@@ -80,7 +103,7 @@ pub struct Stats {
 }
 
 impl Stats {
-    /// Counts an answer of `bytes` to a request that came at `since`.
+    /// Counts an answer of `bytes` to a request that came at `since` and changed nothing.
     pub fn replied(
         &mut self,
         connection: &mut ConnectionStats,
@@ -88,7 +111,43 @@ impl Stats {
         now: Instant,
         bytes: usize,
     ) {
-        let latency_ms = now.as_millis().saturating_sub(since.as_millis());
+        self.metrics.read.add(millis_between(since, now));
+        self.answered(connection, since, now, bytes);
+    }
+
+    /// Counts an answer of `bytes` to a write that came at `since`.
+    pub fn written(
+        &mut self,
+        connection: &mut ConnectionStats,
+        since: Instant,
+        now: Instant,
+        bytes: usize,
+    ) {
+        self.metrics.update.add(millis_between(since, now));
+        self.answered(connection, since, now, bytes);
+    }
+
+    /// Counts a new session, `latency_ms` milliseconds after it was asked for.
+    pub fn session_opened(&mut self, latency_ms: u64) {
+        self.metrics.update.add(latency_ms);
+        self.latency_ms.add(latency_ms);
+    }
+
+    /// A session was opened that exists on this member only.
+    // ZooKeeper: ServerStats.updateLatency, of a request without a transaction
+    pub fn local_session_opened(&mut self, latency_ms: u64) {
+        self.metrics.read.add(latency_ms);
+        self.latency_ms.add(latency_ms);
+    }
+
+    fn answered(
+        &mut self,
+        connection: &mut ConnectionStats,
+        since: Instant,
+        now: Instant,
+        bytes: usize,
+    ) {
+        let latency_ms = millis_between(since, now);
         // ZooKeeper: the length in front of a frame is not counted.
         let bytes = (bytes as u64).saturating_sub(4);
         connection.sent += 1;
@@ -102,18 +161,14 @@ impl Stats {
         self.response_bytes += bytes;
     }
 
-    /// Counts a change that somebody watched.
-    pub const fn watch_fired(&mut self, event: EventType) {
-        let [created, deleted, data_changed, children_changed] = &mut self.watches_fired;
-        match event {
-            EventType::NodeCreated => *created += 1,
-            EventType::NodeDeleted => *deleted += 1,
-            EventType::NodeDataChanged => *data_changed += 1,
-            EventType::NodeChildrenChanged => *children_changed += 1,
-            EventType::None
-            | EventType::DataWatchRemoved
-            | EventType::ChildWatchRemoved
-            | EventType::PersistentWatchRemoved => {}
+    /// Counts a change at `path` that a quota refused.
+    // ZooKeeper: ZooKeeperServer.updateQuotaExceededMetrics
+    pub fn refused_by_quota(&mut self, path: &str) {
+        let Some(namespace) = first_component(path) else { return };
+        if let Some(count) = self.quota_exceeded.get_mut(namespace) {
+            *count += 1;
+        } else if self.quota_exceeded.len() < NAMESPACES_COUNTED_MAX {
+            self.quota_exceeded.insert(namespace.into(), 1);
         }
     }
 

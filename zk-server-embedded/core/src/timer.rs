@@ -11,6 +11,10 @@ pub enum Timer {
     ContainerScan,
     /// The next of the nodes found by the scan is removed.
     ContainerRemoval,
+    /// The request that waits longest may have become stale.
+    Throttle,
+    /// Election, leader or learner.
+    Member,
 }
 
 /// When each timer is due.
@@ -18,6 +22,7 @@ pub enum Timer {
 pub struct Timers {
     container_scan: Option<Instant>,
     container_removal: Option<Instant>,
+    throttle: Option<Instant>,
 }
 
 impl Timers {
@@ -31,17 +36,29 @@ impl Timers {
         self.container_removal = at;
     }
 
-    /// The earliest timer; `sessions` is when the session tracker wants to be asked.
-    pub fn next(&self, sessions: Option<Instant>) -> Option<(Instant, Timer)> {
+    /// Sets or clears the timer of requests that wait.
+    pub const fn set_throttle(&mut self, at: Option<Instant>) {
+        self.throttle = at;
+    }
+
+    /// The earliest timer; `sessions` is when the session tracker wants to be asked, `member` when
+    /// election, leader or learner do.
+    pub fn next(
+        &self,
+        sessions: Option<Instant>,
+        member: Option<Instant>,
+    ) -> Option<(Instant, Timer)> {
         let table = [
             (sessions, Timer::Sessions),
+            (member, Timer::Member),
             (self.container_scan, Timer::ContainerScan),
             (self.container_removal, Timer::ContainerRemoval),
+            (self.throttle, Timer::Throttle),
         ];
         table.into_iter().filter_map(|(at, timer)| Some((at?, timer))).min()
     }
 
-    /// Takes the timers of the scan and the removals that are due at `now`.
+    /// Takes the next timer that is due at `now`, that of the sessions excepted.
     pub fn take_due(&mut self, now: Instant) -> Option<Timer> {
         if self.container_scan.is_some_and(|at| at <= now) {
             self.container_scan = None;
@@ -50,6 +67,10 @@ impl Timers {
         if self.container_removal.is_some_and(|at| at <= now) {
             self.container_removal = None;
             return Some(Timer::ContainerRemoval);
+        }
+        if self.throttle.is_some_and(|at| at <= now) {
+            self.throttle = None;
+            return Some(Timer::Throttle);
         }
         None
     }
@@ -65,10 +86,10 @@ mod tests {
         let at = Instant::from_millis;
         timers.set_container_scan(Some(at(20)));
         timers.set_container_removal(Some(at(10)));
-        assert_eq!(timers.next(Some(at(5))), Some((at(5), Timer::Sessions)));
-        assert_eq!(timers.next(None), Some((at(10), Timer::ContainerRemoval)));
+        assert_eq!(timers.next(Some(at(5)), None), Some((at(5), Timer::Sessions)));
+        assert_eq!(timers.next(None, None), Some((at(10), Timer::ContainerRemoval)));
         assert_eq!(timers.take_due(at(10)), Some(Timer::ContainerRemoval));
         assert_eq!(timers.take_due(at(10)), None);
-        assert_eq!(timers.next(None), Some((at(20), Timer::ContainerScan)));
+        assert_eq!(timers.next(None, None), Some((at(20), Timer::ContainerScan)));
     }
 }

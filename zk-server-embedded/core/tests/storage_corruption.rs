@@ -9,7 +9,7 @@ use asked::asked_for;
 use storage_load::{Draw, History, Writer, config};
 use zk_proto::{Epoch, Zxid};
 use zk_server_core::storage::{
-    RecoverConfig, RecoverError,
+    RecoverConfig, RecoverError, TornBatch,
     disk::{Dir, Disk, Place},
     epoch_file::{EpochFile, Epochs, read_epochs},
     recover,
@@ -57,7 +57,7 @@ fn without_a_watermark_only_the_last_record_can_go() {
     disk.damage(Dir::Logs, "durable-zxid", Vec::clear);
     let logs = disk.names(Dir::Logs).into_iter().filter(|name| name.starts_with("log."));
     let newest = logs.max_by_key(|name| i64::from_str_radix(&name[4..], 16).ok()).expect("a log");
-    let strict = RecoverConfig { cuts_torn_batch: false, ..config() };
+    let strict = RecoverConfig { torn_batch: TornBatch::Damage, ..config() };
     let mut draw = Draw(12);
     for case in 0..cases() / 8 {
         let mut damaged = disk.clone();

@@ -1,6 +1,8 @@
 //! Directories written by Apache `ZooKeeper` 3.9.5 are read to the last digit.
 
-use std::{collections::BTreeMap, fmt::Write, fs, path::Path};
+mod facts;
+
+use std::{collections::BTreeMap, fs};
 
 use zk_proto::{SessionId, Zxid};
 use zk_server_core::{
@@ -87,37 +89,7 @@ fn compare(recovered: &Recovered, facts: &Facts) {
     for (zxid, digest) in &facts.hashes {
         assert_eq!(history.get(zxid), Some(digest), "{zxid}");
     }
-    let mut found = BTreeMap::new();
-    let mut walk = recovered.tree.walk();
-    while let Some(node) = walk.next(&recovered.tree) {
-        let stat = node.stat();
-        let data = match node.data() {
-            None => "null".to_owned(),
-            Some(bytes) => hex(bytes),
-        };
-        let acl: Vec<String> = node
-            .acl()
-            .iter()
-            .map(|entry| format!("{}:{}:{}", entry.perms.get(), entry.id.scheme, entry.id.id))
-            .collect();
-        let line = format!(
-            "data={data} czxid={} mzxid={} pzxid={} ctime={} mtime={} version={} cversion={} \
-             aversion={} owner={} length={} children={} acl={}",
-            stat.czxid,
-            stat.mzxid,
-            stat.pzxid,
-            stat.ctime.get(),
-            stat.mtime.get(),
-            stat.version,
-            stat.cversion,
-            stat.aversion,
-            stat.ephemeral_owner,
-            stat.data_length,
-            stat.num_children,
-            acl.join(","),
-        );
-        found.insert(node.path().to_owned(), line);
-    }
+    let found = facts::shown(&recovered.tree);
     for (path, line) in &facts.nodes {
         assert_eq!(found.get(path), Some(line), "{path}");
     }
@@ -134,15 +106,14 @@ struct Facts {
 
 /// The directory and what a client of the server that wrote it saw.
 fn golden(packing: &str) -> (SimDisk, Facts) {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(packing);
+    let root = facts::folder(packing);
     let mut disk = SimDisk::new(false);
     for entry in fs::read_dir(root.join("version-2")).expect("golden files are in the repository") {
         let path = entry.expect("a directory that can be listed").path();
         let name = path.file_name().and_then(|name| name.to_str()).expect("plain names");
         disk.put(Dir::Snapshots, name, &fs::read(&path).expect("a readable file"));
     }
-    let text = fs::read_to_string(root.join("facts.txt")).expect("facts beside the directory");
-    (disk, Facts::parse(&text))
+    (disk, Facts::parse(&facts::text(packing)))
 }
 
 impl Facts {
@@ -194,11 +165,4 @@ fn zxid(text: &str) -> Zxid {
 
 fn number(text: &str) -> u64 {
     u64::from_str_radix(text.trim_start_matches("0x"), 16).expect("hex")
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }

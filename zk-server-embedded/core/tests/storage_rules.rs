@@ -15,7 +15,7 @@ use zk_server_core::{
         DigestPolicy, Fault, Known, RecoverConfig, RecoverError, SnapshotEncoder, Step,
         disk::{Dir, Disk, Place},
         epoch_file::{self, EpochError, EpochFile},
-        log::{self, LogWriter, Preallocation, TruncateError},
+        log::{self, Batch, LogWriter, Preallocation, TruncateError},
         recover,
         sim_disk::{SimDisk, SimFault},
         snapshot::{self, Discard},
@@ -32,7 +32,7 @@ fn the_first_record_is_what_apache_writes() {
     );
     let mut disk = SimDisk::new(false);
     let mut log = LogWriter::new(Zxid::new(0x1_0000_0000), NO_FILLING);
-    log.append(Zxid::new(0x1_0000_0001), &payload);
+    log.append(&Batch::of(Zxid::new(0x1_0000_0001), &payload));
     log.sync(&mut disk).expect("the disk works");
     let expected = [
         bytes_of("5a4b4c47 00000002 0000000000000000 00000000c87c0ac9 00000030"),
@@ -270,8 +270,13 @@ fn files_in_the_wrong_one_of_two_directories_are_refused() {
 #[test]
 fn a_shortened_history_never_comes_back_wherever_shortening_stops() {
     let (history, disk) = ended_well();
-    let oldest = oldest_snapshot(&disk);
-    for cut in [oldest.get() + 3, history.last().get() - 20, history.last().get() - 1] {
+    let (oldest, last) = (oldest_snapshot(&disk).get(), history.last().get());
+    // A snapshot may reach further than its name.
+    let is_possible = |cut: &i64| {
+        log::truncate(&mut disk.clone(), Zxid::new(*cut)) != Err(TruncateError::NoSnapshot)
+    };
+    let first = (oldest..last).find(is_possible).expect("an old snapshot is there");
+    for cut in [first, i64::midpoint(first, last), last - 1] {
         let cut = Zxid::new(cut);
         let mut whole = disk.clone();
         log::truncate(&mut whole, cut).expect("an old snapshot is there");
@@ -417,7 +422,7 @@ fn append_file(disk: &mut SimDisk, history: &History, numbers: std::ops::RangeIn
 fn append_payloads(disk: &mut SimDisk, first: i64, payloads: &[Vec<u8>]) {
     let mut log = LogWriter::new(Zxid::new(first - 1), NO_FILLING);
     for (number, payload) in (first..).zip(payloads) {
-        log.append(Zxid::new(number), payload);
+        log.append(&Batch::of(Zxid::new(number), payload));
     }
     log.sync(disk).expect("the disk works");
 }
@@ -479,7 +484,7 @@ fn f38_the_number_after_the_last_of_an_epoch_is_the_first_of_the_next() {
     disk.put(Dir::Snapshots, "snapshot.fffffffd", &start);
     let mut log = LogWriter::new(Zxid::new(0xffff_fffd), NO_FILLING);
     for zxid in [0xffff_fffe, 0xffff_ffff, 0x1_0000_0000, 0x1_0000_0001] {
-        log.append(Zxid::new(zxid), &payload(zxid));
+        log.append(&Batch::of(Zxid::new(zxid), &payload(zxid)));
     }
     log.sync(&mut disk).expect("the disk works");
     let recovered = recover(&mut disk, &config()).expect("nothing is missing");

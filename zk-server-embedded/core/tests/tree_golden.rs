@@ -1,7 +1,9 @@
 //! The tree against data directories that Apache `ZooKeeper` 3.9.5 wrote: every digest in its log,
 //! every node its client saw, every number in its snapshot.
 
-use std::{collections::BTreeMap, fs, path::PathBuf};
+mod facts;
+
+use std::{collections::BTreeMap, fs};
 
 use zk_proto::{
     Acl, Zxid,
@@ -35,10 +37,10 @@ fn every_node_is_as_its_client_saw_it() {
     for record in log("log.1").into_iter().chain(log("log.29")) {
         tree.apply(&record.header, record.txn);
     }
-    assert_eq!(shown(&tree), facts("node "));
+    assert_eq!(facts::shown(&tree), seen());
     let history: Vec<String> =
         tree.digest_history().map(|(zxid, digest)| format!("{zxid} {digest:#x}")).collect();
-    assert_eq!(history, facts("hash "));
+    assert_eq!(history, lines("hash "));
 }
 
 #[test]
@@ -49,7 +51,7 @@ fn a_snapshot_and_the_log_behind_it_lead_to_the_same_tree() {
     for record in log("log.29") {
         tree.apply(&record.header, record.txn);
     }
-    assert_eq!(shown(&tree), facts("node "));
+    assert_eq!(facts::shown(&tree), seen());
     assert_eq!(tree.acls_missing(), 0);
     tree.check();
 }
@@ -60,7 +62,7 @@ fn the_whole_log_over_a_later_snapshot_leads_to_the_same_tree() {
     for record in log("log.1").into_iter().chain(log("log.29")) {
         tree.apply(&record.header, record.txn);
     }
-    assert_eq!(shown(&tree), facts("node "));
+    assert_eq!(facts::shown(&tree), seen());
     tree.check();
 }
 
@@ -77,16 +79,12 @@ fn a_walk_shows_what_the_snapshot_holds() {
         copy.node(path, node.data(), node.acl_id(), *node.persisted()).expect("parents first");
     }
     let copy = copy.finish(Zxid::new(0x28));
-    assert_eq!(shown(&copy), shown(&tree));
+    assert_eq!(facts::shown(&copy), facts::shown(&tree));
     assert_eq!(copy.digest(), tree.digest());
 }
 
-fn folder() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden/plain")
-}
-
 fn log(name: &str) -> Vec<TxnRecord> {
-    let bytes = fs::read(folder().join("version-2").join(name)).expect("captured");
+    let bytes = fs::read(facts::folder("plain").join("version-2").join(name)).expect("captured");
     let mut reader = Reader::new(&bytes);
     reader.take(16).expect("a header");
     let mut records = Vec::new();
@@ -103,7 +101,7 @@ fn log(name: &str) -> Vec<TxnRecord> {
 }
 
 fn snapshot(name: &str, zxid: i64) -> Tree {
-    let bytes = fs::read(folder().join("version-2").join(name)).expect("captured");
+    let bytes = fs::read(facts::folder("plain").join("version-2").join(name)).expect("captured");
     let mut reader = Reader::new(&bytes);
     reader.take(16).expect("a header");
     for _ in 0..reader.i32().expect("a count") {
@@ -126,45 +124,19 @@ fn snapshot(name: &str, zxid: i64) -> Tree {
     }
 }
 
-fn facts(kind: &str) -> Vec<String> {
-    let text = fs::read_to_string(folder().join("facts.txt")).expect("captured");
+/// The facts of one kind.
+fn lines(kind: &str) -> Vec<String> {
+    let text = facts::text("plain");
     text.lines().filter_map(|line| line.strip_prefix(kind)).map(str::to_owned).collect()
 }
 
-/// The tree in the words of the facts.
-fn shown(tree: &Tree) -> Vec<String> {
-    let mut lines = BTreeMap::new();
-    let mut walk = tree.walk();
-    while let Some(node) = walk.next(tree) {
-        let data = node.data().map_or_else(
-            || "null".into(),
-            |data| data.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat(),
-        );
-        let acl: Vec<String> = node
-            .acl()
-            .iter()
-            .map(|acl| format!("{}:{}:{}", acl.perms.get(), acl.id.scheme, acl.id.id))
-            .collect();
-        let (path, stat) = (node.path(), node.stat());
-        let line = format!(
-            "{path} data={data} czxid={} mzxid={} pzxid={} ctime={} mtime={} version={} \
-             cversion={} aversion={} owner={} length={} children={} acl={}",
-            stat.czxid,
-            stat.mzxid,
-            stat.pzxid,
-            stat.ctime.get(),
-            stat.mtime.get(),
-            stat.version,
-            stat.cversion,
-            stat.aversion,
-            stat.ephemeral_owner,
-            stat.data_length,
-            stat.num_children,
-            acl.join(","),
-        );
-        // The client listed each node's children in order before the next node.
-        lines.insert(path.split('/').map(str::to_owned).collect::<Vec<_>>(), line);
-    }
-    let root = lines.remove(&vec![String::new(), String::new()]);
-    root.into_iter().chain(lines.into_values()).collect()
+/// Every node by its path, as its client saw it.
+fn seen() -> BTreeMap<String, String> {
+    let nodes = lines("node ").into_iter();
+    nodes
+        .map(|line| {
+            let (path, rest) = line.split_once(' ').expect("a path and its numbers");
+            (path.to_owned(), rest.to_owned())
+        })
+        .collect()
 }

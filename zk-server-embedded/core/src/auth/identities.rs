@@ -6,7 +6,10 @@ use core::net::IpAddr;
 use zk_proto::AuthId;
 
 use super::{AuthRefused, ip};
-use crate::{config::PeerConfig, limits::IDENTITIES_PER_CONNECTION_MAX};
+use crate::{
+    config::PeerConfig,
+    limits::{IDENTITIES_PER_CONNECTION_MAX, IDENTITY_BYTES_PER_CONNECTION_MAX},
+};
 
 /// Everything one connection has proven to be. Only ever grows; a new connection starts over.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -25,12 +28,16 @@ impl Identities {
     /// Adds an identity; one that is there already is not added twice.
     ///
     /// # Errors
-    /// When the connection has as many as it may have.
+    /// When the connection has as many as it may have, or as long ones.
     pub fn add(&mut self, id: AuthId) -> Result<(), AuthRefused> {
         if self.ids.contains(&id) {
             return Ok(());
         }
-        if self.ids.len() >= IDENTITIES_PER_CONNECTION_MAX {
+        let bytes_of = |id: &AuthId| id.scheme.len() + id.id.len();
+        let bytes = self.ids.iter().map(bytes_of).sum::<usize>().saturating_add(bytes_of(&id));
+        if self.ids.len() >= IDENTITIES_PER_CONNECTION_MAX
+            || bytes > IDENTITY_BYTES_PER_CONNECTION_MAX
+        {
             return Err(AuthRefused);
         }
         self.ids.push(id);

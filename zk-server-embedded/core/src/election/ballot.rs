@@ -23,6 +23,10 @@ impl Candidate {
     pub const NOBODY: Self =
         Self { epoch: PeerEpoch::NONE, zxid: Zxid::new(i64::MIN), leader: ServerId::new(i64::MIN) };
 
+    /// What a member says that has a leader and only wants to hear whom the others follow. To
+    /// members of other makes it is as much as [`Self::NOBODY`].
+    pub(super) const SURVEY: Self = Self { zxid: Zxid::NONE, ..Self::NOBODY };
+
     /// Whether he is to be preferred to `other`. Nobody whose vote weighs nothing is, except to
     /// another such.
     // ZooKeeper: FastLeaderElection.totalOrderPredicate
@@ -30,6 +34,14 @@ impl Candidate {
         let has_weight = |id| electorate.committed().weight(id) > 0;
         match (has_weight(self.leader), has_weight(other.leader)) {
             (true, false) if electorate.is_voter(other.leader) => true,
+            #[cfg(planted_bugs)]
+            (true, _) if crate::planted::is(crate::planted::Bug::ElectionIgnoresHistory) => {
+                self.leader > other.leader
+            }
+            #[cfg(planted_bugs)]
+            (true, _) if crate::planted::is(crate::planted::Bug::ElectionIgnoresEpoch) => {
+                (self.zxid, self.leader) > (other.zxid, other.leader)
+            }
             (true, _) => self > other,
             (false, _) => false,
         }

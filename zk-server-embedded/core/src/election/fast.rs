@@ -15,11 +15,12 @@
 //! follow.
 
 mod doors;
+mod survey;
 
 pub use doors::{Decision, ElectionConfig, Input, Output, Reach, Standing};
 
 use alloc::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     string::{String, ToString},
     vec::Vec,
 };
@@ -54,6 +55,12 @@ pub struct Election {
     reach: BTreeMap<ServerId, Reach>,
     /// What was answered to whom, and when, so that two members cannot keep each other busy.
     answers: BTreeMap<ServerId, (Instant, Vote)>,
+    /// Who follows whom, while we ask.
+    survey: Option<BTreeMap<ServerId, Vote>>,
+    /// Voters that are for somebody else in the round in which we settled, and will not come back.
+    departed: BTreeSet<ServerId>,
+    /// Whether we have settled and our data is still in doubt.
+    is_unproven: bool,
     outputs: VecDeque<Output>,
 }
 
@@ -94,6 +101,9 @@ impl Election {
             phase: Phase::Idle,
             reach: BTreeMap::new(),
             answers: BTreeMap::new(),
+            survey: None,
+            departed: BTreeSet::new(),
+            is_unproven: false,
             outputs: VecDeque::new(),
         }
     }
@@ -110,6 +120,7 @@ impl Election {
             Input::Reconfigured { electorate } => self.reconfigured(now, *electorate),
             Input::Established { epoch } => self.established(epoch),
             Input::Appointed { leader, zxid } => self.appointed(leader, zxid),
+            Input::Survey => self.begin_survey(),
             Input::Timeout => self.timeout(now),
         }
         self.check();
@@ -143,6 +154,7 @@ impl Election {
     // ZooKeeper: FastLeaderElection.lookForLeader
     fn look(&mut self, now: Instant, standing: Standing) {
         self.clock = self.clock.following();
+        self.survey = None;
         let own = self.own_candidate(standing);
         self.phase = Phase::Looking(Search {
             standing,
@@ -177,6 +189,9 @@ impl Election {
             return;
         }
         let vote = Vote::of(notification);
+        if self.keeps_quiet(from, &vote) {
+            return;
+        }
         let is_looking = vote.state == MemberState::Looking;
         match &self.phase {
             Phase::Looking(_) if !self.electorate.is_voter(from) => {
@@ -199,9 +214,14 @@ impl Election {
                 self.answer(now, from, self.own_word(is_stranger));
                 if !is_stranger {
                     self.outputs.push_back(Output::PeerLooks(from));
+                    self.note_departure(from, &vote);
                 }
             }
-            Phase::Idle | Phase::Settled(_) => {}
+            Phase::Settled(_) => {
+                self.note_departure(from, &vote);
+                self.hear_survey(from, vote);
+            }
+            Phase::Idle => {}
         }
     }
 
@@ -256,6 +276,28 @@ impl Election {
         self.weigh(now);
     }
 
+    /// Voters of one round only ever change to a better candidate. Whoever has left ours for
+    /// another one leaves it for good, and without a quorum our term cannot begin: there is no
+    /// use in waiting for it as long as members may take.
+    fn note_departure(&mut self, from: ServerId, vote: &Vote) {
+        let Phase::Settled(ours) = &self.phase else { return };
+        if vote.round != ours.round || !self.electorate.is_voter(from) {
+            return;
+        }
+        let is_other = vote.candidate.leader != ours.candidate.leader;
+        let has_left = is_other
+            && (vote.state != MemberState::Looking
+                || vote.candidate.is_better_than(&ours.candidate, &self.electorate));
+        if has_left {
+            self.departed.insert(from);
+        } else if !is_other {
+            self.departed.remove(&from);
+        }
+        if has_left && !self.electorate.is_met_by(|id| !self.departed.contains(&id)) {
+            self.outputs.push_back(Output::Deserted);
+        }
+    }
+
     /// Joins a leader that a quorum follows, at once: nobody waits for better votes then.
     fn hear_settled(&mut self, now: Instant, from: ServerId, vote: Vote) {
         let me = (self.config.me, self.clock);
@@ -305,6 +347,8 @@ impl Election {
 
     fn settle(&mut self, candidate: Candidate, round: Round) {
         let me = self.config.me;
+        self.is_unproven = matches!(&self.phase, Phase::Looking(search)
+            if search.standing == Standing::Doubtful);
         let state = if candidate.leader == me {
             MemberState::Leading
         } else if self.electorate.is_observer(me) {
@@ -312,6 +356,7 @@ impl Election {
         } else {
             MemberState::Following
         };
+        self.departed.clear();
         self.phase = Phase::Settled(Vote { state, ..Vote::looking(candidate, round) });
         self.outputs.push_back(Output::Decided(Decision { state, candidate, round }));
     }
@@ -370,6 +415,7 @@ impl Election {
     fn established(&mut self, epoch: Epoch) {
         if let Phase::Settled(vote) = &mut self.phase {
             vote.candidate.epoch = epoch.into();
+            self.is_unproven = false;
         }
     }
 

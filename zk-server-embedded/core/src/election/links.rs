@@ -210,9 +210,15 @@ impl Links {
     }
 
     fn accepted(&mut self, now: Instant, conn: ConnId) {
-        let pending = self.conns.values().filter(|conn| conn.deadline().is_some()).count();
-        if pending >= ELECTION_HELLOS_PENDING_MAX {
-            return self.close(conn, LinkClose::TooMany);
+        let is_pending = |(&id, conn): (&ConnId, &Conn)| conn.deadline().map(|at| (at, id));
+        let pending = self.conns.iter().filter_map(is_pending);
+        let (count, oldest) = pending.fold((0, None), |(count, oldest), one| {
+            (count + 1, Some(oldest.map_or(one, |oldest| one.min(oldest))))
+        });
+        // Who has something to say has said it by now. The newest must not be the one to go, or a
+        // few that say nothing would keep everybody out.
+        if let (ELECTION_HELLOS_PENDING_MAX.., Some((_, oldest))) = (count, oldest) {
+            self.close(oldest, LinkClose::TooMany);
         }
         let deadline = now + Duration::from_millis(self.config.hello_ms_max);
         self.conns.insert(conn, Conn::new(Stage::Greeting { deadline }));

@@ -110,6 +110,14 @@ impl ClientConn {
         decoded
     }
 
+    /// The length of the request whose beginning stands at the front of `bytes`, as its client
+    /// announced it; for a request that [`Self::decode`] found incomplete.
+    pub fn announced(&self, bytes: &[u8]) -> Option<usize> {
+        let (length, _) = bytes.split_first_chunk::<4>()?;
+        let length = usize::try_from(i32::from_be_bytes(*length)).ok()?;
+        (self.stage == Stage::Talking).then_some(length)
+    }
+
     /// Whether the handshake, or a question in its place, is still to come.
     pub const fn is_fresh(&self) -> bool {
         matches!(self.stage, Stage::Fresh)
@@ -260,7 +268,10 @@ mod tests {
     #[test]
     fn m3_an_announced_frame_is_waited_for_and_reserves_nothing() {
         let mut conn = talking();
-        assert_eq!(conn.decode(&[0, 0, 3, 0xe8, 1, 2, 3]), Ok(None));
+        let bytes = [0, 0, 3, 0xe8, 1, 2, 3];
+        assert_eq!(conn.decode(&bytes), Ok(None));
+        assert_eq!((conn.announced(&bytes), conn.announced(&bytes[..3])), (Some(1_000), None));
+        assert_eq!(fresh().announced(&bytes), None, "it is no request yet");
     }
 
     #[test]

@@ -5,13 +5,16 @@
 //!                                      │
 //!                          four_letter::answer(question, View) ─► text
 //!  Connect ─► TokenBucket ─► admitted or not
+//!  Request ─► Throttler ─► carried out at once, or later, or never
 //! ```
 
 mod client_conn;
 pub mod four_letter;
 mod throttle;
+mod throttler;
 mod word;
 
 pub use client_conn::{ClientConn, Decoded, FrameError, HANDSHAKE_BYTES_MAX};
-pub use throttle::TokenBucket;
+pub use throttle::{TokenBucket, Wish};
+pub use throttler::{Throttled, Throttler};
 pub use word::FourLetter;

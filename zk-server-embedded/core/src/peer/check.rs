@@ -20,7 +20,16 @@ impl Peer {
             let is_paused = self.connections.get(conn).is_some_and(|found| found.is_paused);
             assert!(is_paused, "{conn} is listed as paused");
         }
+        if self.local_sessions().is_on() {
+            for session in self.sessions.local_ids() {
+                let owned = self.tree.ephemerals(session).next();
+                assert!(owned.is_none(), "{owned:?} belongs to {session}, which is local");
+            }
+        }
         if self.is_fenced {
+            return;
+        }
+        if !self.leads() {
             return;
         }
         assert_eq!(last.unwrap_or(self.last_proposed), self.last_proposed);

@@ -4,11 +4,11 @@ use core::net::SocketAddr;
 
 use zk_proto::{ConnId, Instant, Now, SessionId, jute::Writer};
 
-use super::Peer;
+use super::{Peer, throttle::PutOff};
 use crate::{
     auth::Identities,
     limits::OUTBOUND_BYTES_MAX,
-    order::Line,
+    order::{Line, Waiting},
     output::{CloseReason, Output},
     stats::ConnectionStats,
 };
@@ -29,6 +29,8 @@ pub(super) struct Connection {
     /// Whether the driver was told about them since it last looked.
     pub(super) is_announced: bool,
     pub(super) line: Line,
+    /// Its requests that wait to be carried out.
+    pub(super) put_off: PutOff,
     pub(super) is_paused: bool,
     /// When the client was last heard from.
     pub(super) heard: Instant,
@@ -60,6 +62,7 @@ impl Connection {
             out: Writer::new(),
             is_announced: false,
             line: Line::new(),
+            put_off: PutOff::default(),
             is_paused: false,
             heard: now.mono,
             stats: ConnectionStats::new(now.wall),
@@ -104,14 +107,26 @@ impl Peer {
     pub(super) fn close(&mut self, conn: ConnId, reason: CloseReason) {
         if self.let_go(conn) {
             self.stats.connections_dropped += 1;
+            self.stats.closed.add(reason);
             self.outputs.push_back(Output::Close { conn, reason });
         }
     }
 
+    /// The driver ended a connection on its own.
+    pub(super) fn turned_away(&mut self, reason: CloseReason) {
+        self.stats.connections_dropped += 1;
+        self.stats.closed.add(reason);
+        if matches!(reason, CloseReason::TooManyConnections) {
+            // ZooKeeper: NIOServerCnxnFactory.AcceptThread.doAccept
+            self.stats.connections_rejected += 1;
+        }
+    }
+
     /// The connection is gone.
-    pub(super) fn closed(&mut self, conn: ConnId) {
+    pub(super) fn closed(&mut self, now: Now, conn: ConnId) {
         self.let_go(conn);
-        self.connections.remove(&conn);
+        self.forget(conn);
+        self.release_throttled(now);
         self.resume_paused();
     }
 
@@ -123,10 +138,16 @@ impl Peer {
         }
         connection.stage = Stage::Ended;
         connection.is_paused = false;
-        self.outstanding -= connection.line.clear();
+        let owed = connection.line.clear();
         self.sessions.detach(connection.session, conn, connection.heard);
         self.watches.drop_connection(conn);
         self.paused.remove(&conn);
+        self.outstanding -= owed.len();
+        for waiting in owed {
+            if let Waiting::Frame { bytes, .. } = waiting {
+                self.discount_large(bytes.len());
+            }
+        }
         true
     }
 }

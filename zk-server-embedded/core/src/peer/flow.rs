@@ -3,7 +3,8 @@
 //! Four things count: answers owed to the connection, bytes of requests kept for it, bytes of
 //! answers it has not taken, and how much is under way in the whole server. The last only holds
 //! back connections that have something under way themselves, so that a quiet client is always
-//! heard.
+//! heard. Its changes wait all the same (see `throttle`) while as many bytes are under way as may
+//! be.
 // reliability.md M35; spec: server-semantics.md 8.4
 
 use zk_proto::{ConnId, Now};
@@ -14,7 +15,7 @@ use super::{
 };
 use crate::{
     limits::{
-        IN_FLIGHT_BYTES_MAX, OUTBOUND_BYTES_PAUSE, REQUEST_BYTES_IN_LINE_MAX,
+        FORWARDED_BYTES_MAX, IN_FLIGHT_BYTES_MAX, OUTBOUND_BYTES_PAUSE, REQUEST_BYTES_IN_LINE_MAX,
         REQUESTS_IN_FLIGHT_MAX,
     },
     output::Output,
@@ -27,16 +28,25 @@ impl Connection {
     }
 
     fn has_too_much(&self) -> bool {
-        self.line.len() >= REQUESTS_IN_FLIGHT_MAX
-            || self.line.bytes() >= REQUEST_BYTES_IN_LINE_MAX
+        self.under_way() >= REQUESTS_IN_FLIGHT_MAX
+            || self.bytes_under_way() >= REQUEST_BYTES_IN_LINE_MAX
             || self.is_congested()
     }
 
     /// Half of what stops a connection lets it go on, so that it does not flutter.
     fn has_room(&self) -> bool {
-        self.line.len() <= REQUESTS_IN_FLIGHT_MAX / 2
-            && self.line.bytes() <= REQUEST_BYTES_IN_LINE_MAX / 2
+        self.under_way() <= REQUESTS_IN_FLIGHT_MAX / 2
+            && self.bytes_under_way() <= REQUEST_BYTES_IN_LINE_MAX / 2
             && !self.is_congested()
+    }
+
+    /// Requests that came and were not answered.
+    pub(super) fn under_way(&self) -> usize {
+        self.line.len() + self.put_off.requests
+    }
+
+    const fn bytes_under_way(&self) -> usize {
+        self.line.bytes() + self.put_off.bytes
     }
 }
 
@@ -45,7 +55,7 @@ impl Peer {
     pub(super) fn regulate(&mut self, conn: ConnId) {
         let is_crowded = self.is_crowded();
         let Some(connection) = self.connections.get_mut(&conn) else { return };
-        let stop = connection.has_too_much() || is_crowded && !connection.line.is_empty();
+        let stop = connection.has_too_much() || is_crowded && connection.under_way() > 0;
         if stop && !connection.is_paused && connection.stage != Stage::Ended {
             connection.is_paused = true;
             self.paused.insert(conn);
@@ -62,7 +72,7 @@ impl Peer {
         let Self { paused, connections, outputs, .. } = self;
         paused.retain(|&conn| {
             let Some(connection) = connections.get_mut(&conn) else { return false };
-            let goes_on = connection.has_room() && (!is_crowded || connection.line.is_empty());
+            let goes_on = connection.has_room() && (!is_crowded || connection.under_way() == 0);
             if goes_on {
                 connection.is_paused = false;
                 outputs.push_back(Output::Resume { conn });
@@ -74,11 +84,19 @@ impl Peer {
     /// The client has taken everything that waited for it.
     pub(super) fn drained(&mut self, now: Now, conn: ConnId) {
         self.advance(now, conn);
+        self.release_throttled(now);
         self.resume_paused();
     }
 
     fn is_crowded(&self) -> bool {
-        self.outstanding > self.config.requests_outstanding_max
-            || self.in_flight_bytes > IN_FLIGHT_BYTES_MAX
+        let outstanding_max = self.config.requests_outstanding_max;
+        self.outstanding > outstanding_max
+            || self.throttler.len() > outstanding_max
+            || self.is_loaded()
+    }
+
+    /// Whether as many bytes of changes are under way as may be, so that further ones wait.
+    pub(super) fn is_loaded(&self) -> bool {
+        self.in_flight_bytes > IN_FLIGHT_BYTES_MAX || self.bytes_for_leader() > FORWARDED_BYTES_MAX
     }
 }

@@ -19,31 +19,63 @@ pub(super) struct Removals {
     due: VecDeque<Box<str>>,
 }
 
+/// Such a part of a tick is a stall. A leader wants to be woken twice per tick, and clients speak
+/// several times per timeout, which is rounded up to ticks: less than this ends nobody's session.
+const STALL_TICK_PARTS: u64 = 2;
+
 impl Peer {
     pub(super) fn timeout(&mut self, now: Now) {
         if self.is_fenced {
             return;
         }
+        self.note_stall(now);
+        // Whether we still lead comes first.
+        // reliability.md F26
+        self.member_timeout(now);
+        if self.member.is_some() {
+            self.run_member(now);
+        }
+        // Those that exist here only are ours to end on every member.
+        let ends_some = self.leads() || self.is_serving();
         let Self { sessions, connections, .. } = self;
         let heard = |conn: ConnId| {
             connections.get_mut(&conn).map_or(Instant::ORIGIN, |found| found.look_in(now.mono))
         };
-        for session in sessions.expire(now.mono, heard) {
-            self.expire(now, session);
+        if ends_some {
+            for session in sessions.expire(now.mono, heard) {
+                self.expire(now, session);
+            }
         }
         while let Some(timer) = self.timers.take_due(now.mono) {
             match timer {
                 Timer::ContainerScan => self.scan_containers(now),
                 Timer::ContainerRemoval => self.remove_container(now),
-                Timer::Sessions => {}
+                Timer::Throttle => self.release_throttled(now),
+                Timer::Sessions | Timer::Member => {}
             }
         }
         self.catch_up_paused(now);
     }
 
+    /// Notices that the server stood still: it is asked long after it wanted to be. What clients
+    /// and followers have said since then waits to be read, so silence proves nothing yet.
+    // reliability.md F26, F40
+    fn note_stall(&mut self, now: Now) {
+        let Some((due, _)) = self.next_timeout() else { return };
+        let stall = now.mono.since(due.max(self.woken));
+        self.woken = now.mono;
+        if stall >= Duration::from_millis((self.config.tick_ms / STALL_TICK_PARTS).max(1)) {
+            let most = u64::try_from(self.config.session_timeout_ms_max).unwrap_or(0);
+            self.sessions.grant(now.mono, stall, Duration::from_millis(most));
+        }
+    }
+
     /// Ends a session before its client does.
     pub(super) fn expire(&mut self, now: Now, session: SessionId) {
-        if self.is_fenced || !self.sessions.is_live(session) {
+        if self.sessions.is_local(session) {
+            return self.expire_local(now, session);
+        }
+        if !self.leads() || !self.sessions.is_live(session) {
             return;
         }
         self.sessions.close(session);
@@ -53,6 +85,10 @@ impl Peer {
             && connection.stage == Stage::Open
         {
             connection.stage = Stage::SessionOver;
+        }
+        #[cfg(planted_bugs)]
+        if crate::planted::is(crate::planted::Bug::SessionClosedTwice) {
+            self.end_session(now, session);
         }
         self.end_session(now, session);
     }
@@ -76,6 +112,10 @@ impl Peer {
     }
 
     fn end_session(&mut self, now: Now, session: SessionId) {
+        // reliability.md F38
+        if self.next_zxid().is_none() {
+            return self.out_of_zxids(now);
+        }
         let txn = prep::close(&self.config, &self.tree, &self.pending, session);
         if self.propose(now, session, Xid::new(0), txn, None).is_err() {
             // What a session may own is bounded so that this always fits; see prep::create. A tree
@@ -94,9 +134,13 @@ impl Peer {
     }
 
     fn remove_container(&mut self, now: Now) {
+        if self.next_zxid().is_none() {
+            return self.out_of_zxids(now);
+        }
         let Some(path) = self.removals.due.pop_front() else { return };
         let nobody = Identities::new(Ipv4Addr::UNSPECIFIED.into());
-        let caller = Caller { session: SessionId::NONE, is_live: true, identities: &nobody };
+        let (session, may_own) = (SessionId::NONE, Ok(()));
+        let caller = Caller { session, is_live: true, may_own, identities: &nobody };
         let Self { config, tree, pending, .. } = &*self;
         let decided = Scene { config, tree, pending, caller }.delete_container(&path);
         // Whatever changed since the scan leaves the node alone; the next scan looks again.

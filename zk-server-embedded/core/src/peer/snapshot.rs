@@ -2,10 +2,13 @@
 
 use alloc::vec::Vec;
 
+use zk_proto::{Instant, Now};
+
 use super::Peer;
 use crate::{
     config::PeerConfig,
     limits::SNAPSHOT_PART_BYTES,
+    metrics::millis_between,
     output::Output,
     rng::Rng,
     storage::{SnapshotEncoder, Step},
@@ -22,6 +25,8 @@ pub(super) struct Snapshots {
     /// How many bytes of log call for the next one.
     bytes_due: u64,
     stage: Stage,
+    /// When the one under way began.
+    began: Instant,
 }
 
 #[derive(Debug)]
@@ -41,6 +46,7 @@ impl Snapshots {
             txns_due: u64::MAX,
             bytes_due: u64::MAX,
             stage: Stage::Idle,
+            began: Instant::ORIGIN,
         };
         snapshots.start_over(config);
         snapshots
@@ -50,6 +56,11 @@ impl Snapshots {
     pub(super) const fn count(&mut self, bytes: usize) {
         self.txns += 1;
         self.bytes = self.bytes.saturating_add(bytes as u64);
+    }
+
+    /// Whether none is under way.
+    pub(super) const fn is_idle(&self) -> bool {
+        matches!(self.stage, Stage::Idle)
     }
 
     const fn is_due(&self) -> bool {
@@ -70,18 +81,21 @@ impl Snapshots {
 }
 
 impl Peer {
-    pub(super) fn start_snapshot_if_due(&mut self) {
-        if self.is_fenced || !self.snapshots.is_due() {
-            return;
+    pub(super) fn start_snapshot_if_due(&mut self, now: Now) {
+        if !self.is_fenced && self.snapshots.is_due() {
+            self.start_snapshot(now, false);
         }
+    }
+
+    /// Begins a snapshot; `replaces` as in [`Output::SnapshotBegin`].
+    pub(super) fn start_snapshot(&mut self, now: Now, replaces: bool) {
         self.snapshots.start_over(&self.config);
-        let sessions = self.sessions.ids().into_iter().filter_map(|id| {
-            let session = self.sessions.get(id)?;
-            Some((id, session.timeout_ms))
-        });
+        self.snapshots.began = now.mono;
+        let sessions = self.sessions.committed().into_iter();
         self.snapshots.stage =
             Stage::Encoding(SnapshotEncoder::new(&self.tree, sessions, self.config.digest));
-        self.outputs.push_back(Output::SnapshotBegin { zxid: self.tree.last_zxid() });
+        self.end_batch();
+        self.outputs.push_back(Output::SnapshotBegin { zxid: self.tree.last_zxid(), replaces });
     }
 
     pub(super) fn snapshot_part_taken(&mut self) {
@@ -103,10 +117,12 @@ impl Peer {
         }
     }
 
-    pub(super) fn snapshot_done(&mut self, is_good: bool) {
+    pub(super) fn snapshot_done(&mut self, now: Now, is_good: bool) {
         self.snapshots.stage = Stage::Idle;
+        self.installed(now, is_good);
         if is_good {
             self.stats.snapshots += 1;
+            self.stats.metrics.snapshot.add(millis_between(self.snapshots.began, now.mono));
         } else {
             self.stats.snapshot_errors += 1;
         }

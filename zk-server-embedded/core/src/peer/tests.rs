@@ -2,10 +2,13 @@
 
 mod errors;
 mod limits;
+mod members;
+mod metrics;
 mod operations;
 mod order;
 mod random;
 mod sessions;
+mod throttling;
 mod upkeep;
 mod watches;
 
@@ -138,10 +141,10 @@ impl Rig {
             let before = self.appended;
             while let Some(output) = self.peer.poll_output() {
                 match output {
-                    Output::Append { zxid, payload } => {
-                        assert!(zxid > self.appended, "zxids rise");
-                        self.appended = zxid;
-                        self.log.push(payload);
+                    Output::Append { batch } => {
+                        assert!(batch.first() > self.appended, "zxids rise");
+                        self.appended = batch.last();
+                        self.log.extend(batch.payloads().map(<[u8]>::to_vec));
                     }
                     Output::Send { conn } => self.take(conn),
                     Output::Close { conn, reason } => {
@@ -154,6 +157,7 @@ impl Rig {
                     other @ (Output::SnapshotBegin { .. }
                     | Output::SnapshotPart { .. }
                     | Output::SnapshotEnd
+                    | Output::Member(_)
                     | Output::Fenced) => self.other.push(other),
                 }
             }

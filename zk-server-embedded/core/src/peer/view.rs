@@ -3,7 +3,7 @@
 use alloc::{string::String, vec::Vec};
 use core::net::SocketAddr;
 
-use zk_proto::{ConnId, Now, SessionId, Stat, Zxid};
+use zk_proto::{ConnId, Now, ServerId, SessionId, Stat, Zxid};
 
 use super::{
     Peer,
@@ -13,12 +13,16 @@ use crate::{
     front::{
         FourLetter,
         four_letter::{
-            self, ConnectionView, Host, LatencyView, Serving, SessionPart, SessionView, View,
+            self, ConnectionView, Host, LatencyView, LearnersView, Serving, SessionPart,
+            SessionView, View,
         },
     },
     limits::HANDSHAKE_MS_MAX,
+    metrics::millis,
     output::CloseReason,
     stats,
+    storage::Report,
+    watch::WatchKind,
 };
 
 /// The mask Apache `ZooKeeper` starts with; nothing here depends on it.
@@ -36,7 +40,7 @@ pub struct Shown {
     pub nodes: Vec<NodeShown>,
     /// Every session, by number.
     pub sessions: Vec<SessionShown>,
-    /// Every path whose data is watched, persistent watches included.
+    /// Every path that is watched.
     pub watches: Vec<WatchShown>,
 }
 
@@ -58,19 +62,29 @@ pub struct SessionShown {
     pub session: SessionId,
     /// The negotiated timeout in milliseconds.
     pub timeout_ms: i32,
+    /// Whether it exists on this member only.
+    pub is_local: bool,
     /// Whether it has a connection.
     pub is_connected: bool,
     /// The ephemeral nodes it owns.
     pub ephemerals: Vec<String>,
 }
 
-/// Who watches one path.
-#[derive(Clone, Debug, PartialEq)]
+/// Who watches one path, and how. Every list is in the order of sessions.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct WatchShown {
     /// The path.
     pub path: String,
-    /// The sessions.
+    /// The sessions that watch it in any way, each once.
     pub sessions: Vec<SessionId>,
+    /// Those that hear once of a change of data or existence (`getData`, `exists`).
+    pub data: Vec<SessionId>,
+    /// Those that hear once of a change of the list of children.
+    pub children: Vec<SessionId>,
+    /// Those that hear of all this for good.
+    pub persistent: Vec<SessionId>,
+    /// Those that hear of everything at and below the path for good.
+    pub recursive: Vec<SessionId>,
 }
 
 impl Peer {
@@ -88,14 +102,12 @@ impl Peer {
             Some(SessionShown {
                 session: id,
                 timeout_ms: session.timeout_ms,
+                is_local: session.is_local,
                 is_connected: session.conn.is_some(),
                 ephemerals: self.ephemerals_of(id),
             })
         });
-        let watches = self.watches.by_path().map(|(path, conns)| WatchShown {
-            path: path.into(),
-            sessions: self.sessions_of(conns),
-        });
+        let watches = self.watches.iter().map(|(path, watchers)| self.watch_shown(path, watchers));
         let mut watches: Vec<WatchShown> = watches.collect();
         watches.sort_by(|one, other| one.path.cmp(&other.path));
         Shown {
@@ -105,6 +117,36 @@ impl Peer {
             sessions: sessions.collect(),
             watches,
         }
+    }
+
+    fn watch_shown(
+        &self,
+        path: &str,
+        watchers: impl Iterator<Item = (ConnId, WatchKind)>,
+    ) -> WatchShown {
+        let mut shown = WatchShown { path: path.into(), ..WatchShown::default() };
+        for (conn, kind) in watchers {
+            let Some(connection) = self.connections.get(&conn) else { continue };
+            let sessions = match kind {
+                WatchKind::Data => &mut shown.data,
+                WatchKind::Child => &mut shown.children,
+                WatchKind::Persistent => &mut shown.persistent,
+                WatchKind::Recursive => &mut shown.recursive,
+            };
+            sessions.push(connection.session);
+            shown.sessions.push(connection.session);
+        }
+        for sessions in [
+            &mut shown.sessions,
+            &mut shown.data,
+            &mut shown.children,
+            &mut shown.persistent,
+            &mut shown.recursive,
+        ] {
+            sessions.sort_unstable();
+            sessions.dedup();
+        }
+        shown
     }
 
     /// How many sessions are alive.
@@ -186,10 +228,11 @@ impl Peer {
         let is_monitor = question == FourLetter::Mntr;
         let counts = self.watches.counts();
         let sizes = self.stats.response_size;
+        let local_session_count = self.sessions.local_ids().len();
         View {
             config: &self.config,
-            serving: if self.is_fenced { Serving::No } else { Serving::Yes },
-            mode: "standalone",
+            serving: if self.is_serving() { Serving::Yes } else { Serving::No },
+            mode: self.mode(),
             uptime_ms: now.mono.as_millis().saturating_sub(self.opened.as_millis()),
             latency: latency(self.stats.latency_ms),
             packets_received: self.stats.packets_received,
@@ -201,17 +244,20 @@ impl Peer {
             node_count: self.tree.node_count() + 1,
             data_bytes: self.tree.data_bytes(),
             ephemeral_count: self.tree.ephemeral_count(),
-            session_count: self.sessions.len(),
+            session_count: self.sessions.len().saturating_sub(local_session_count),
+            local_session_count,
             watch_count: counts.data + counts.child,
             data_watches: counts.data,
             watched_paths: counts.paths,
             watching_connections: counts.connections,
             trace_mask: self.stats.trace_mask.unwrap_or(TRACE_MASK_DEFAULT),
+            drop_chance: self.throttle.drop_chance(),
             auth_failed_count: self.stats.auth_failed,
             response_bytes: [self.stats.last_response_bytes, sizes.max, sizes.min],
             counters: if is_monitor { self.counters() } else { Vec::new() },
-            summaries: Vec::new(),
-            quotas: Vec::new(),
+            summaries: if is_monitor { self.stats.metrics.shown() } else { Vec::new() },
+            quotas: if is_monitor { self.tree.quota_totals() } else { Vec::new() },
+            quotas_exceeded: if is_monitor { self.quotas_exceeded() } else { Vec::new() },
             connections: if question.needs_connections() {
                 self.connections_shown(now)
             } else {
@@ -220,8 +266,38 @@ impl Peer {
             sessions: if question.needs_sessions() { self.sessions_shown(now) } else { Vec::new() },
             watches: if question.needs_watches() { self.watches_shown() } else { Vec::new() },
             digests: self.tree.digest_history().collect(),
+            learners: self.learners_shown(now),
+            observed: self.observed(),
             host: host.clone(),
         }
+    }
+
+    fn learners_shown(&self, now: Now) -> Option<LearnersView> {
+        if !self.leads() {
+            return None;
+        }
+        let leader = self.leader()?;
+        let mut shown = LearnersView {
+            pending_syncs: leader.pending_syncs(),
+            uptime_ms: millis(leader.established_for(now.mono)),
+            proposal_bytes: leader.proposal_bytes(),
+            ..LearnersView::default()
+        };
+        for learner in leader.learners() {
+            shown.all += 1;
+            if learner.is_synced {
+                shown.synced_observers += usize::from(learner.is_observer);
+                shown.synced_followers += usize::from(!learner.is_observer);
+                shown.synced_non_voting += usize::from(!learner.is_observer && !learner.is_voter);
+            }
+        }
+        Some(shown)
+    }
+
+    /// Whom we observe.
+    fn observed(&self) -> Option<ServerId> {
+        let learner = self.learner().filter(|learner| learner.is_established())?;
+        learner.is_observer().then(|| learner.leader())
     }
 
     fn counters(&self) -> Vec<(&'static str, u64)> {
@@ -240,9 +316,30 @@ impl Peer {
             ("response_bytes", stats.response_bytes),
             ("watch_bytes", stats.watch_bytes),
             ("large_requests_rejected", stats.large_requests_rejected),
+            ("request_throttle_wait_count", stats.throttle_waits),
+            ("throttled_ops", stats.throttled_ops),
+            ("stale_requests", stats.stale_requests),
+            ("stale_requests_dropped", stats.stale_requests_dropped),
+            ("stale_replies", stats.stale_replies),
+            ("sessionless_connections_expired", stats.closed.get(CloseReason::HandshakeTimeout)),
+            ("sync_processor_request_queued", stats.proposals),
             ("digest_mismatches_count", stats.digest_mismatches),
             ("unsuccessful_handshake", stats.unsuccessful_handshakes),
         ]
+    }
+
+    fn quotas_exceeded(&self) -> Vec<(String, u64)> {
+        let counts = self.stats.quota_exceeded.iter();
+        counts.map(|(namespace, count)| (namespace.as_ref().into(), *count)).collect()
+    }
+
+    /// What recovery had to do, for whoever looks at the server from outside.
+    pub(super) fn recovered(&mut self, report: &Report) {
+        let metrics = &mut self.stats.metrics;
+        metrics.start_txns.add(report.applied);
+        if let Some(took) = report.took {
+            metrics.start.add(millis(took));
+        }
     }
 
     fn connections_shown(&self, now: Now) -> Vec<ConnectionView> {
@@ -263,7 +360,7 @@ impl Peer {
             remote: connection.remote,
             is_read: connection.stage == Stage::Open && has_session && !connection.is_paused,
             is_writing: !connection.out.is_empty(),
-            queued: connection.line.len(),
+            queued: connection.under_way(),
             received: counted.received,
             sent: counted.sent,
             expires: Self::wall_at(now, self.sessions.deadline(connection.heard, timeout_ms)),
@@ -285,11 +382,17 @@ impl Peer {
         let ids = self.sessions.ids().into_iter();
         ids.filter_map(|id| {
             let session = self.sessions.get(id)?;
+            // One that has yet to begin is the leader's to know of.
+            if !self.leads() && !session.is_committed && !session.is_local {
+                return None;
+            }
             let connection = session.conn.and_then(|conn| self.connections.get(&conn));
             let heard = connection.map_or_else(|| session.heard(), |connection| connection.heard);
             let deadline = self.sessions.deadline(heard, session.timeout_ms);
             Some(SessionView {
                 session: id,
+                is_local: session.is_local,
+                timeout_ms: session.begun_ms(),
                 expires: Self::wall_at(now, deadline),
                 ephemerals: self.ephemerals_of(id),
             })

@@ -78,6 +78,10 @@ impl Scene<'_> {
         let path = text(wanted.path)?;
         let mode = self.mode(wanted)?;
         self.live_session()?;
+        if mode.is_ephemeral() {
+            // ZooKeeper: PrepRequestProcessor.validateCreateRequest
+            self.caller.may_own?;
+        }
         let parent_path = parent(&path)?;
         let acl = auth::fix_acl(self.config, wanted.acl, self.caller.identities)?;
         let parent = self.node(parent_path)?;

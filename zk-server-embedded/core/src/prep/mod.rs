@@ -46,6 +46,8 @@ pub struct Caller<'a> {
     pub session: SessionId,
     /// Whether the session is open and not ending.
     pub is_live: bool,
+    /// Whether it may own nodes, or why not: a session that exists on one member only may not.
+    pub may_own: Result<(), ErrorCode>,
     /// Who the connection has shown to be.
     pub identities: &'a Identities,
 }

@@ -39,6 +39,19 @@ pub fn multi(
         pending.undo();
     }
     let (parts, _) = prepared?;
+    #[cfg(planted_bugs)]
+    let (parts, is_good) = match crate::planted::is(crate::planted::Bug::MultiHalfDone) {
+        true if !is_good => {
+            let is_done = |part: &Txn| !matches!(part, Txn::Error(_));
+            let parts: Vec<_> = parts.into_iter().filter(is_done).collect();
+            pending.begin();
+            for part in &parts {
+                pending.record(tree, header, part);
+            }
+            (parts, true)
+        }
+        _ => (parts, is_good),
+    };
     if !is_good {
         pending.begin();
     }

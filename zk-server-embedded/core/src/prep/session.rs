@@ -9,5 +9,12 @@ use crate::{config::PeerConfig, tree::Tree};
 /// those that are only proposed included.
 pub fn close(config: &PeerConfig, tree: &Tree, pending: &Pending, session: SessionId) -> Txn {
     let paths = config.close_session_lists_paths.then(|| pending.owned_by(tree, session));
+    #[cfg(planted_bugs)]
+    let paths = paths.map(|mut paths| {
+        if crate::planted::is(crate::planted::Bug::EphemeralLeft) {
+            paths.pop();
+        }
+        paths
+    });
     Txn::CloseSession(paths)
 }

@@ -63,6 +63,9 @@ pub trait Disk {
     /// The plain files of a directory in any order; none when it does not exist.
     fn list(&mut self, dir: Dir) -> Result<Vec<Entry>, DiskError>;
 
+    /// Whether logs have a directory of their own.
+    fn is_split(&self) -> bool;
+
     /// Reads from `offset` until `out` is full or the file ends; says how many bytes were read.
     fn read(&mut self, at: Place<'_>, offset: u64, out: &mut [u8]) -> Result<usize, DiskError>;
 

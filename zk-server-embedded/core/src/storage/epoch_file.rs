@@ -85,7 +85,7 @@ impl EpochFile {
         replace_small(disk, Place::snapshot(self.name()), &temporary, content.as_bytes())
     }
 
-    fn read(self, disk: &mut dyn Disk) -> Result<Option<Epoch>, EpochError> {
+    pub(super) fn read(self, disk: &mut dyn Disk) -> Result<Option<Epoch>, EpochError> {
         match number(disk, Place::snapshot(self.name()))? {
             Some(Number::Is(raw)) => match u32::try_from(raw) {
                 Ok(epoch) => Ok(Some(Epoch::new(epoch))),
@@ -124,20 +124,108 @@ pub fn read_epochs(disk: &mut dyn Disk, last: Zxid) -> Result<Option<Epochs>, Ep
 
 /// Finishes a change of `currentEpoch` that was interrupted after the history was taken over.
 fn interrupted(disk: &mut dyn Disk, logged: Epoch) -> Result<Option<Epoch>, EpochError> {
-    let prepared = match number(disk, Place::snapshot(CURRENT_TEMPORARY))? {
-        Some(Number::Is(raw)) => u32::try_from(raw).ok().map(Epoch::new),
-        Some(Number::None) | None => None,
-    };
+    let prepared = prepared(disk)?.filter(|&epoch| epoch >= logged);
     let was_updating = read_small(disk, Place::snapshot(UPDATING), NUMBER_BYTES_MAX)?.is_some();
-    let adopted =
-        prepared.filter(|&epoch| epoch >= logged).or_else(|| was_updating.then_some(logged));
-    if let Some(epoch) = adopted {
+    let adopted = prepared.or_else(|| was_updating.then_some(logged));
+    if prepared.is_some() {
+        adopt_prepared(disk)?;
+    } else if let Some(epoch) = adopted {
         EpochFile::Current.save(disk, epoch)?;
     }
     if was_updating {
         remove_if_there(disk, Place::snapshot(UPDATING))?;
     }
     Ok(adopted)
+}
+
+/// Makes an epoch file say this, for a history that ends with `durable` on stable storage. After a
+/// crash anywhere, the epoch files and the log fit together.
+///
+/// # Errors
+/// [`DiskError`] of the disk.
+///
+/// # Panics
+/// When an epoch would go back.
+// reliability.md rule 5, I2
+pub fn save(
+    disk: &mut dyn Disk,
+    file: EpochFile,
+    epoch: Epoch,
+    durable: Zxid,
+) -> Result<(), DiskError> {
+    let said = readable(disk, file)?;
+    assert!(said.is_none_or(|said| said <= epoch), "{} goes back to {epoch}", file.name());
+    if file == EpochFile::Current {
+        settle(disk, durable)?;
+    }
+    if said == Some(epoch) { Ok(()) } else { file.save(disk, epoch) }
+}
+
+/// Says beforehand that the log, which ends with `durable`, goes on with transactions of `next`.
+///
+/// A learner takes over a history before it says so in `currentEpoch`. In between the log is ahead
+/// of that file, and no server would open the directory after a crash, were it not for
+/// `currentEpoch.tmp`, which all take for a change that was interrupted. What stands there is the
+/// epoch of the next transaction, never the leader's: a history that ends with a transaction of an
+/// epoch is a whole one for that epoch, and nobody knows yet whether it is for a later one.
+///
+/// Does nothing where there is no `currentEpoch`, or it says enough.
+///
+/// # Errors
+/// [`DiskError`] of the disk.
+// on-disk.md section 2; reliability.md rule 5
+pub fn prepare(disk: &mut dyn Disk, durable: Zxid, next: Epoch) -> Result<(), DiskError> {
+    let Some(current) = readable(disk, EpochFile::Current)?.filter(|&current| current < next)
+    else {
+        return Ok(());
+    };
+    // Once the log is ahead of the file, what stands aside must be exactly the log's epoch.
+    if durable.epoch() > current {
+        settle(disk, durable)?;
+    }
+    let aside = Place::snapshot(CURRENT_TEMPORARY);
+    remove_if_there(disk, aside)?;
+    disk.create(aside)?;
+    disk.write(aside, 0, format!("{next}").as_bytes())?;
+    disk.sync(aside)?;
+    disk.sync_dir(Dir::Snapshots)
+}
+
+/// Makes `currentEpoch` say at least what the log, which ends with `durable`, reaches.
+fn settle(disk: &mut dyn Disk, durable: Zxid) -> Result<(), DiskError> {
+    let reached = durable.epoch();
+    if readable(disk, EpochFile::Current)?.is_none_or(|current| current >= reached) {
+        return Ok(());
+    }
+    if prepared(disk)? == Some(reached) {
+        adopt_prepared(disk)
+    } else {
+        EpochFile::Current.save(disk, reached)
+    }
+}
+
+/// What stands aside becomes `currentEpoch`; at no time is neither there.
+fn adopt_prepared(disk: &mut dyn Disk) -> Result<(), DiskError> {
+    let aside = Place::snapshot(CURRENT_TEMPORARY);
+    disk.sync(aside)?;
+    disk.rename(aside, EpochFile::Current.name())?;
+    disk.sync_dir(Dir::Snapshots)
+}
+
+fn prepared(disk: &mut dyn Disk) -> Result<Option<Epoch>, DiskError> {
+    Ok(match number(disk, Place::snapshot(CURRENT_TEMPORARY))? {
+        Some(Number::Is(raw)) => u32::try_from(raw).ok().map(Epoch::new),
+        Some(Number::None) | None => None,
+    })
+}
+
+/// What a file says, where it is there and says something.
+pub(super) fn readable(disk: &mut dyn Disk, file: EpochFile) -> Result<Option<Epoch>, DiskError> {
+    match file.read(disk) {
+        Ok(epoch) => Ok(epoch),
+        Err(EpochError::Disk(error)) => Err(error),
+        Err(_) => Ok(None),
+    }
 }
 
 /// The member's number; `None` where there is no `myid`.

@@ -15,21 +15,29 @@
 //! after an error.
 #![warn(clippy::indexing_slicing)]
 
+pub mod boot;
+pub mod checksum;
 pub mod disk;
 pub mod epoch_file;
+mod install;
 pub mod log;
 pub mod name;
 pub mod purge;
 mod recover;
+mod recover_member;
 mod replay;
 pub mod sim_disk;
 pub mod snapshot;
+pub mod standing;
 pub mod store;
+mod stream;
 pub mod watermark;
 mod window;
 
 pub use recover::{
     Cut, Damage, DigestMismatches, DigestPolicy, Fault, Known, RecoverConfig, RecoverError,
-    Recovered, Report, recover,
+    Recovered, Report, TornBatch, recover,
 };
+pub use recover_member::recover_member;
 pub use snapshot::{SnapshotEncoder, Step};
+pub use stream::SnapshotStream;

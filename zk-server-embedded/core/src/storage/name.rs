@@ -15,6 +15,12 @@ pub const SNAPSHOT_TEMPORARY: &str = "next-snapshot";
 pub const LOG_TEMPORARY: &str = "next-log";
 /// How far the log is known to be on stable storage.
 pub const WATERMARK: &str = "durable-zxid";
+/// In which boot of the machine the log was last written to.
+pub const BOOT: &str = "machine-boot";
+/// Which member of an ensemble the directory belongs to, and how the member stands to it.
+pub const STANDING: &str = "member-standing";
+/// Which member the logs belong to, and which standing.
+pub const LOGS: &str = "member-logs";
 /// Held for as long as a server uses the directory.
 pub const LOCK: &str = "server.lock";
 
@@ -142,7 +148,7 @@ mod tests {
 
     #[test]
     fn our_own_files_are_invisible_to_apache() {
-        for name in [SNAPSHOT_TEMPORARY, LOG_TEMPORARY, WATERMARK, LOCK] {
+        for name in [SNAPSHOT_TEMPORARY, LOG_TEMPORARY, WATERMARK, BOOT, STANDING, LOGS, LOCK] {
             assert!(!name.starts_with("log.") && !name.starts_with("snapshot."), "{name}");
         }
     }

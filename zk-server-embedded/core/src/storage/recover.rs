@@ -11,18 +11,24 @@
 //! afterwards the directory is one that an Apache server can open.
 // reliability.md rules 7, 9, 12, 13; on-disk.md 3.5, 4.4 to 4.6, 6
 
-use alloc::{string::String, vec::Vec};
-use core::fmt;
+mod fault;
 
-use zk_proto::{SessionId, Zxid, jute::DecodeError};
+use alloc::{string::String, vec::Vec};
+use core::time::Duration;
+
+use zk_proto::{ServerId, SessionId, Zxid};
+
+pub use fault::{Damage, Fault, Known, RecoverError};
 
 use super::{
+    boot::{self, BootId},
     disk::{Dir, Disk, DiskError, Place, remove_if_there},
     epoch_file,
     log::{Broken, Head, LogScan, Next, format},
     name::{self, Numbered},
     replay::{Loading, Replay},
     snapshot::{self, SnapshotError, Trailer},
+    standing::{self, Standing},
     store::BATCH_BYTES_MAX,
     watermark,
 };
@@ -35,17 +41,36 @@ pub struct RecoverConfig {
     pub tree: TreeConfig,
     /// Whether an empty directory may become a new database (`db.autocreate`).
     pub may_create: bool,
-    /// Whether logs without any snapshot are a whole history (`snapshot.trust.empty`): for
-    /// directories of servers up to 3.4.
+    /// Whether logs without a snapshot are a whole history (`snapshot.trust.empty`): up to 3.4.
     pub trusts_no_snapshot: bool,
-    /// Whether a batch of which only some sectors were written is cut off like a torn tail.
-    ///
-    /// A batch is one write; a crash may leave its end without its beginning. Without others to
-    /// repair from, refusing would turn every such crash into a server that needs an operator, so a
-    /// server on its own says yes. A member of an ensemble says no and is repaired by the others.
-    pub cuts_torn_batch: bool,
+    /// What a batch is taken for of which only some sectors were written, by a server on its own.
+    pub torn_batch: TornBatch,
+    /// The boot that the machine is in, where that is known. Only a member uses it.
+    pub boot: Option<BootId>,
     /// What is done when the tree does not add up to what the log says.
     pub digest: DigestPolicy,
+    /// Which member of an ensemble this is. Its directories say so, and those of another member are
+    /// refused. `None` for a server on its own.
+    pub member: Option<ServerId>,
+}
+
+/// What a batch is taken for of which only some sectors were written.
+///
+/// A batch is one write. Where the machine stops, its end may be on the disk without its beginning;
+/// nobody was told of it, so that cutting it off loses nothing. A killed process leaves no such
+/// thing: there it is damage. What cannot be told apart is a disk that loses, where the machine
+/// stops, what it said it had synced, if that is later than the watermark: the last second.
+// reliability.md rule 7
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum TornBatch {
+    /// Damage. A member is repaired by the others.
+    Damage,
+    /// A torn tail. A server on its own has nobody to repair it; refused, every power loss could
+    /// need an operator.
+    Tail,
+    /// A torn tail in a file that begins no later than here, the watermark, and damage elsewhere: a
+    /// later file may be another server's, which keeps no watermark.
+    TailUpTo(Zxid),
 }
 
 /// What is done when the tree does not add up to the digests in the log.
@@ -68,8 +93,10 @@ impl Default for RecoverConfig {
             tree: TreeConfig::default(),
             may_create: true,
             trusts_no_snapshot: false,
-            cuts_torn_batch: true,
+            torn_batch: TornBatch::Tail,
+            boot: None,
             digest: DigestPolicy::Refuse,
+            member: None,
         }
     }
 }
@@ -86,6 +113,14 @@ pub struct Recovered {
     pub last_zxid: Zxid,
     /// What was found.
     pub report: Report,
+}
+
+impl Recovered {
+    /// A state without any history.
+    pub fn empty(tree: TreeConfig) -> Self {
+        let (tree, sessions) = (Tree::new(tree), Vec::new());
+        Self { tree, sessions, last_zxid: Zxid::ZERO, report: Report::default() }
+    }
 }
 
 /// What recovery found, for the log and for whoever purges.
@@ -105,6 +140,8 @@ pub struct Report {
     pub mismatches: DigestMismatches,
     /// What the watermark said.
     pub watermark: Option<Zxid>,
+    /// How long it took; left to whoever has a clock.
+    pub took: Option<Duration>,
 }
 
 /// A torn tail that was cut off.
@@ -139,137 +176,6 @@ impl DigestMismatches {
     }
 }
 
-/// Why a server does not start.
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
-#[non_exhaustive]
-pub enum RecoverError {
-    /// The disk failed.
-    #[error(transparent)]
-    Disk(#[from] DiskError),
-    /// A file stands in the wrong one of two directories.
-    #[error("{file} is in the directory of the {}; move it to the other one",
-        if *.dir == Dir::Logs { "logs" } else { "snapshots" })]
-    Misplaced {
-        /// Where it stands.
-        dir: Dir,
-        /// Which file.
-        file: String,
-    },
-    /// There are logs, and no snapshot they continue.
-    #[error("{first_log} continues a snapshot, and no good one is there{}; \
-        bring one back from a backup, or, if the logs are the whole history, \
-        allow to start without",
-        Listed(.skipped))]
-    NoSnapshot {
-        /// The oldest log.
-        first_log: String,
-        /// Snapshots that are no use, and why.
-        skipped: Vec<(String, SnapshotError)>,
-    },
-    /// The history is damaged.
-    #[error(transparent)]
-    Damaged(#[from] Damage),
-}
-
-/// Where a history is damaged.
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
-#[error(
-    "{file}, byte {offset}, after transaction {after:#x}: {fault}. Clients may have been told \
-    of transactions that cannot be read here, so this server does not start: bring the directory \
-    back from a backup, or take its content from another server"
-)]
-pub struct Damage {
-    /// In which file.
-    pub file: String,
-    /// Where.
-    pub offset: u64,
-    /// The last transaction that is whole.
-    pub after: Zxid,
-    /// What is wrong.
-    pub fault: Fault,
-}
-
-/// What is wrong with a history.
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
-#[non_exhaustive]
-pub enum Fault {
-    /// The file does not begin as a log does.
-    #[error("this is not the beginning of a log")]
-    Header,
-    /// A record is damaged, and it is not the torn end of the log.
-    #[error("a record is damaged ({0:?}) and later ones follow")]
-    Record(Broken),
-    /// The name of the file promises another transaction.
-    #[error("the file begins with {found:#x}")]
-    Misnamed {
-        /// What it begins with.
-        found: Zxid,
-    },
-    /// Transactions are missing.
-    #[error("the next transaction is {found:#x}; some are missing")]
-    Gap {
-        /// What comes next.
-        found: Zxid,
-    },
-    /// The history goes back, with other content than before.
-    #[error("{found:#x} comes again with other content")]
-    Contradiction {
-        /// What comes again.
-        found: Zxid,
-    },
-    /// A transaction cannot be read.
-    #[error("transaction {zxid:#x} cannot be read: {error}")]
-    Txn {
-        /// Which one.
-        zxid: Zxid,
-        /// Why.
-        error: DecodeError,
-    },
-    /// The history ends before something that is known to have been there.
-    #[error("the history ends here, but {what} reached {zxid:#x}")]
-    Lost {
-        /// What is known to have been there.
-        zxid: Zxid,
-        /// From where it is known.
-        what: Known,
-    },
-    /// The tree does not add up to what the log says.
-    #[error("since transaction {since:#x} the tree does not add up to the digests in the log")]
-    Digest {
-        /// Where it began.
-        since: Zxid,
-    },
-}
-
-/// From where the end of a history is known.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub enum Known {
-    /// From the watermark: the file `durable-zxid`.
-    Watermark,
-    /// From what a snapshot holds.
-    Snapshot,
-}
-
-impl fmt::Display for Known {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Watermark => {
-                "the log (says durable-zxid; \
-                 remove that file if the history was shortened on purpose)"
-            }
-            Self::Snapshot => "a snapshot",
-        })
-    }
-}
-
-struct Listed<'a>(&'a [(String, SnapshotError)]);
-
-impl fmt::Display for Listed<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|(name, error)| write!(f, " ({name}: {error})"))
-    }
-}
-
 /// Snapshots looked at before giving up.
 // ZooKeeper: FileSnap.deserialize
 const SNAPSHOTS_TRIED_MAX: usize = 100;
@@ -279,6 +185,20 @@ const SNAPSHOTS_TRIED_MAX: usize = 100;
 /// # Errors
 /// [`RecoverError`]; nothing was changed then, unless the disk failed while mending.
 pub fn recover(disk: &mut dyn Disk, config: &RecoverConfig) -> Result<Recovered, RecoverError> {
+    if standing::read(disk)? == Some(Standing::Doubtful) {
+        return Err(RecoverError::Doubtful);
+    }
+    let recovered = recover_history(disk, config)?;
+    // A member that takes the directory over does not know in which boot the log was written.
+    boot::note(disk, None)?;
+    Ok(recovered)
+}
+
+/// [`recover`], whatever is known about the directory.
+pub(super) fn recover_history(
+    disk: &mut dyn Disk,
+    config: &RecoverConfig,
+) -> Result<Recovered, RecoverError> {
     check_directories(disk)?;
     let logs = name::logs(disk)?;
     let mut report = Report { watermark: watermark::read(disk)?, ..Report::default() };
@@ -380,7 +300,7 @@ fn read_logs(
 }
 
 /// The files that may hold something later than `base`.
-fn needed(logs: &[Numbered], base: Zxid) -> &[Numbered] {
+pub(super) fn needed(logs: &[Numbered], base: Zxid) -> &[Numbered] {
     let later = logs.partition_point(|file| file.zxid <= base);
     let continues = logs.get(later).is_some_and(|file| base.next() == Some(file.zxid));
     let from = if continues { later } else { later.saturating_sub(1) };
@@ -418,7 +338,7 @@ fn read_log(
             }
             Next::End { .. } => return Ok(None),
             Next::Broken { offset, what } => {
-                if !is_torn(&mut scan, offset, config)? {
+                if !is_torn(&mut scan, offset, file, config.torn_batch)? {
                     let fault = Fault::Record(what);
                     return Err(damage(file, offset, replay.last, fault).into());
                 }
@@ -430,11 +350,21 @@ fn read_log(
 
 /// Whether a crash inside the last write can have left this, as far as this file tells.
 // reliability.md rule 7
-fn is_torn(scan: &mut LogScan<'_>, offset: u64, config: &RecoverConfig) -> Result<bool, DiskError> {
+fn is_torn(
+    scan: &mut LogScan<'_>,
+    offset: u64,
+    file: &Numbered,
+    torn_batch: TornBatch,
+) -> Result<bool, DiskError> {
     let Some((next, _)) = scan.find_record(offset + 1)? else {
         return Ok(true);
     };
-    if !config.cuts_torn_batch || scan.first_nonzero(offset + BATCH_BYTES_MAX)?.is_some() {
+    let may_be_torn = match torn_batch {
+        TornBatch::Damage => false,
+        TornBatch::Tail => true,
+        TornBatch::TailUpTo(watermark) => file.zxid <= watermark,
+    };
+    if !may_be_torn || scan.first_nonzero(offset + BATCH_BYTES_MAX)?.is_some() {
         return Ok(false);
     }
     scan.has_unwritten_sector(offset, next)
@@ -559,11 +489,11 @@ fn mend(disk: &mut dyn Disk, cut: Option<&Cut>, logs: &[Numbered]) -> Result<(),
 /// Logs and snapshots either share a directory or keep out of each other's.
 // ZooKeeper: FileTxnSnapLog.checkLogDir, checkSnapDir
 fn check_directories(disk: &mut dyn Disk) -> Result<(), RecoverError> {
-    let in_logs = disk.list(Dir::Logs)?;
-    let in_snapshots = disk.list(Dir::Snapshots)?;
-    if in_logs == in_snapshots {
+    if !disk.is_split() {
         return Ok(());
     }
+    let in_logs = disk.list(Dir::Logs)?;
+    let in_snapshots = disk.list(Dir::Snapshots)?;
     let misplaced = [(Dir::Logs, in_logs, "snapshot."), (Dir::Snapshots, in_snapshots, "log.")];
     for (dir, files, prefix) in misplaced {
         if let Some(file) = files.into_iter().find(|file| file.name.starts_with(prefix)) {

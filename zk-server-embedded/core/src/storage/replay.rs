@@ -189,7 +189,7 @@ impl Replay {
 /// Whether nothing is missing between two transactions. Of an epoch that ended, nobody can tell. A
 /// server on its own simply counts on, through the number that no leader ever gives away.
 // reliability.md rule 9; ZooKeeper: ZooKeeperServer.getNextZxid
-fn follows(last: Zxid, zxid: Zxid) -> bool {
+pub(super) fn follows(last: Zxid, zxid: Zxid) -> bool {
     last.get().checked_add(1) == Some(zxid.get())
         || (zxid.epoch() > last.epoch() && zxid.counter() == 1)
 }

@@ -191,6 +191,21 @@ impl SimDisk {
         if self.is_dead { Err(dead(call, at)) } else { Ok(()) }
     }
 
+    /// Gives back the memory of files that have no name any more and will never have one.
+    fn forget_nameless(&mut self) {
+        let mut is_named = alloc::vec![false; self.inodes.len()];
+        let renamed = self.renamings.iter().filter_map(|(_, naming)| match naming {
+            Naming::Link(_, inode) | Naming::Rename { inode, .. } => Some(inode),
+            Naming::Unlink(_) => None,
+        });
+        for &inode in self.names.values().chain(self.names_durable.values()).chain(renamed) {
+            is_named.get_mut(inode).into_iter().for_each(|is_named| *is_named = true);
+        }
+        for (inode, _) in self.inodes.iter_mut().zip(is_named).filter(|(_, is_named)| !*is_named) {
+            *inode = Inode::default();
+        }
+    }
+
     /// Counts an operation; says what happens to it.
     fn operation(&mut self, call: &'static str, at: Place<'_>) -> Result<Fate, DiskError> {
         self.alive(call, at)?;
@@ -253,6 +268,10 @@ impl Fate {
 }
 
 impl Disk for SimDisk {
+    fn is_split(&self) -> bool {
+        self.is_split
+    }
+
     fn list(&mut self, dir: Dir) -> Result<Vec<Entry>, DiskError> {
         self.alive("list", Place { dir, name: "" })?;
         let names = self.names(dir);
@@ -270,10 +289,11 @@ impl Disk for SimDisk {
         let content = self.content(at.dir, at.name).unwrap_or_default();
         let from = usize::try_from(offset).unwrap_or(usize::MAX);
         let there = content.get(from..).unwrap_or_default();
-        for (target, &byte) in out.iter_mut().zip(there) {
-            *target = byte;
+        let count = out.len().min(there.len());
+        if let (Some(out), Some(there)) = (out.get_mut(..count), there.get(..count)) {
+            out.copy_from_slice(there);
         }
-        Ok(out.len().min(there.len()))
+        Ok(count)
     }
 
     fn create(&mut self, at: Place<'_>) -> Result<(), DiskError> {
@@ -328,6 +348,7 @@ impl Disk for SimDisk {
             self.names_durable.retain(|key, _| key.0 != dir);
             let current = self.names.iter().filter(|(key, _)| key.0 == dir);
             self.names_durable.extend(current.map(|(key, &inode)| (key.clone(), inode)));
+            self.forget_nameless();
         }
         fate.heard("sync_dir", at)
     }

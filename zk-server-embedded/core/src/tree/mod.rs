@@ -28,11 +28,12 @@ mod walk;
 use alloc::{
     boxed::Box,
     collections::{BTreeMap, BTreeSet, VecDeque},
+    string::ToString,
     sync::Arc,
     vec::Vec,
 };
 
-use zk_proto::{Acl, SessionId, WallMillis, Zxid};
+use zk_proto::{Acl, SessionId, Version, WallMillis, Zxid, ensemble::EnsembleConfig};
 
 use self::{
     acl::{AclTable, SEALED},
@@ -43,7 +44,7 @@ pub use self::{
     apply::{Applied, Change, ChangeKind, TxnResult},
     load::{LoadError, TreeLoader},
     node::NodeRef,
-    quota::{Limits, QuotaView, Usage},
+    quota::{Limits, QuotaTotal, QuotaView, Usage},
     stat::{Owner, StatPersisted, client_stat},
     walk::Walk,
 };
@@ -113,6 +114,11 @@ impl Tree {
         self.settled_at = zxid;
     }
 
+    /// Whether the digest counts: see [`Self::settle_at`].
+    pub fn is_settled(&self) -> bool {
+        self.last_zxid >= self.settled_at
+    }
+
     /// The node at `path`. Both `/` and the empty path name the root.
     pub fn node(&self, path: &str) -> Option<NodeRef<'_>> {
         let slot = self.arena.find(rooted(path))?;
@@ -122,6 +128,40 @@ impl Tree {
     /// The names of the children of the node at `path`, in no particular order.
     pub fn children(&self, path: &str) -> Option<impl ExactSizeIterator<Item = &str>> {
         self.node(path).map(NodeRef::children)
+    }
+
+    /// How the tree is kept.
+    pub const fn config(&self) -> TreeConfig {
+        self.config
+    }
+
+    /// An epoch has begun: `zxid`, its number with counter 0, counts as applied.
+    // ZooKeeper: Leader.startZkServer (setlastProcessedZxid)
+    pub fn begin_epoch(&mut self, zxid: Zxid) {
+        self.last_zxid = self.last_zxid.max(zxid);
+    }
+
+    /// Shows the members of the ensemble in [`CONFIG`]. No transaction does: each member writes it
+    /// for itself. The node's times stay as they are, so that members do not differ by them.
+    // ZooKeeper: ZKDatabase.initConfigInZKDatabase
+    pub fn show_config(&mut self, config: &EnsembleConfig) {
+        let Some(slot) = self.arena.find(CONFIG) else { return };
+        let text = config.to_string().into_boxed_str().into_boxed_bytes();
+        self.rewrite(slot, Some(text), |stat| {
+            stat.version = Version::ANY;
+            stat.mzxid = config.version();
+        });
+    }
+
+    /// Changes the data of a node as no transaction does, and changes it back when called again;
+    /// false where there is no such node, or it has no data. For tests of what notices it.
+    pub fn disturb(&mut self, path: &str) -> bool {
+        let Some(slot) = self.arena.find(rooted(path)) else { return false };
+        let mut data = self.arena.node(slot).data.clone();
+        let Some(first) = data.as_deref_mut().and_then(<[u8]>::first_mut) else { return false };
+        *first ^= 1;
+        self.rewrite(slot, data, |_| {});
+        true
     }
 
     /// The last transaction applied.

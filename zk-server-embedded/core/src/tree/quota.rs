@@ -8,12 +8,13 @@ use alloc::{
     boxed::Box,
     collections::{BTreeMap, BTreeSet},
     string::String,
+    vec::Vec,
 };
 use core::{fmt::Write, ops::Bound};
 
 use super::{
     Tree, rooted,
-    text::{ancestor_within, common, is_at_or_above},
+    text::{ancestor_within, common, first_component, is_at_or_above},
 };
 
 // ZooKeeper: Quotas
@@ -52,6 +53,17 @@ pub struct QuotaView<'a> {
     pub limits: Limits,
     /// What is used; `None` where nobody created the node that says so.
     pub usage: Option<Usage>,
+}
+
+/// What all quotas below one first component of the path allow and use together: nodes and bytes.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct QuotaTotal {
+    /// The component, without slash.
+    pub namespace: String,
+    /// What is allowed, hard limits before others, −1 for no limit; `None` where nothing says.
+    pub limits: Option<[i64; 2]>,
+    /// What is used; `None` where nothing says.
+    pub usage: Option<[i64; 2]>,
 }
 
 /// The paths that have limits.
@@ -143,6 +155,38 @@ impl Tree {
         text.add(BYTES, bytes);
         let text = text.write();
         self.rewrite(slot, Some(text), |_| ());
+    }
+
+    /// What all quotas allow and use, by the first component of their paths. Takes time in
+    /// proportion to the number of quotas.
+    // ZooKeeper: QuotaMetricsUtils.getQuotaLimitOrUsage
+    pub fn quota_totals(&self) -> Vec<QuotaTotal> {
+        let mut totals: BTreeMap<&str, [Option<[i64; 2]>; 2]> = BTreeMap::new();
+        let Some(top) = self.arena.find(BASE) else { return Vec::new() };
+        for slot in self.arena.below(top) {
+            let node = self.arena.node(slot);
+            let (Some(role), Some(data)) = (Role::of(&node.path), node.data.as_deref()) else {
+                continue;
+            };
+            let Some(namespace) = first_component(role.target()) else { continue };
+            let text = Text::read(data);
+            let hard_or = |hard: i64, soft: i64| if hard > -1 { hard } else { soft };
+            let [limits, usage] = totals.entry(namespace).or_default();
+            let (total, [count, bytes]) = match role {
+                Role::Stats(_) => (usage, [text.get(COUNT), text.get(BYTES)]),
+                Role::Limits(_) => {
+                    let count = hard_or(text.get(COUNT_HARD), text.get(COUNT));
+                    (limits, [count, hard_or(text.get(BYTES_HARD), text.get(BYTES))])
+                }
+            };
+            let [counted, weighed] = total.unwrap_or_default();
+            *total = Some([counted.saturating_add(count), weighed.saturating_add(bytes)]);
+        }
+        let mut listed = Vec::with_capacity(totals.len());
+        for (namespace, [limits, usage]) in totals {
+            listed.push(QuotaTotal { namespace: namespace.into(), limits, usage });
+        }
+        listed
     }
 
     /// Counts anew what is used at and below `target`, if that is kept.

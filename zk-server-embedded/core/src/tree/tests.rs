@@ -26,6 +26,36 @@ fn a_fresh_tree_is_that_of_a_fresh_server() {
     tree.check();
 }
 
+// on-disk 4.3
+#[test]
+fn the_members_are_shown_and_neither_digest_nor_last_transaction_changes() {
+    let mut tree = Tree::new(CONFIG);
+    let text = "server.1=127.0.0.1:2888:3888:participant;127.0.0.1:2181\nversion=100000007";
+    let (digest, bytes) = (tree.digest(), tree.data_bytes());
+    tree.show_config(&EnsembleConfig::parse(text).expect("legal"));
+    let config = tree.node(CONFIG_PATH).expect("the configuration");
+    assert_eq!(config.data(), Some(text.as_bytes()));
+    let stat = config.stat();
+    assert_eq!((stat.mzxid, stat.version), (Zxid::new(0x1_0000_0007), Version::ANY));
+    assert_eq!((tree.digest(), tree.last_zxid()), (digest, Zxid::ZERO));
+    assert_eq!(tree.data_bytes(), bytes + text.len() as u64);
+    tree.check();
+}
+
+#[test]
+fn a_state_that_was_sent_while_it_changed_has_no_digest_until_it_settles() {
+    let mut tree = Tree::new(CONFIG);
+    tree.settle_at(Zxid::new(256));
+    for zxid in [128, 256, 384] {
+        assert_eq!(tree.is_settled(), zxid == 384, "before {zxid}");
+        let (session, xid, time) = (SESSION, Xid::new(1), WallMillis::new(1));
+        let header = TxnHeader { session, xid, zxid: Zxid::new(zxid), time, kind: 1 };
+        tree.apply(&header, created(&format!("/n{zxid}"), None, NODE, 1));
+    }
+    let kept: Vec<_> = tree.digest_history().map(|(zxid, _)| zxid.get()).collect();
+    assert_eq!(kept, [256, 384]);
+}
+
 // on-disk 3.4
 #[test]
 fn a_create_leads_to_the_digest_apache_wrote_behind_it() {

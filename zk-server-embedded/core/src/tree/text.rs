@@ -28,3 +28,11 @@ pub(crate) fn common(left: &str, right: &str) -> usize {
 pub(crate) fn is_at_or_above(ancestor: &str, path: &str) -> bool {
     path.strip_prefix(ancestor).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
+
+/// The first component of a path below the root: what quotas and other figures are summed up by.
+// ZooKeeper: PathUtils.getTopNamespace
+pub(crate) fn first_component(path: &str) -> Option<&str> {
+    let rest = path.strip_prefix('/')?;
+    let component = rest.split_once('/').map_or(rest, |(component, _)| component);
+    (!component.is_empty()).then_some(component)
+}

@@ -121,6 +121,12 @@ impl WatchTable {
         self.table.by_path()
     }
 
+    /// Every path that is watched, and by whom in which ways; a connection occurs once for each
+    /// way.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, impl Iterator<Item = (ConnId, WatchKind)>)> {
+        self.table.iter()
+    }
+
     /// The connections that watch data, and of which paths.
     pub fn by_connection(&self) -> impl Iterator<Item = (ConnId, impl Iterator<Item = &str>)> {
         self.table.by_connection()

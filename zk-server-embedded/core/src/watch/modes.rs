@@ -34,6 +34,13 @@ impl Modes {
         }
     }
 
+    /// The ways of watching that are among them.
+    pub(super) fn kinds(self) -> impl Iterator<Item = WatchKind> {
+        let kinds =
+            [WatchKind::Data, WatchKind::Child, WatchKind::Persistent, WatchKind::Recursive];
+        kinds.into_iter().filter(move |&kind| self.overlaps(Self::of(kind)))
+    }
+
     /// What a question about this type asks for.
     // client-protocol 10.4
     pub(super) const fn sought(kind: WatcherType) -> Self {

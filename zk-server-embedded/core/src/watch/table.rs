@@ -18,7 +18,7 @@ use core::ops::Bound;
 use hashbrown::HashTable;
 use zk_proto::ConnId;
 
-use super::{Modes, TooMany, WatchCounts};
+use super::{Modes, TooMany, WatchCounts, WatchKind};
 use crate::{
     limits::{WATCH_PATH_BYTES_PER_CONNECTION_MAX, WATCHES_PER_CONNECTION_MAX},
     tree::{
@@ -201,6 +201,19 @@ impl Table {
         self.watched.iter().filter(|watched| watched.data > 0).map(|watched| {
             let watchers = watched.watchers.iter().filter(|one| one.modes.overlaps(Modes::DATA));
             (&*watched.path, watchers.map(|one| self.watching[one.watching as usize].conn))
+        })
+    }
+
+    pub(super) fn iter(
+        &self,
+    ) -> impl Iterator<Item = (&str, impl Iterator<Item = (ConnId, WatchKind)>)> {
+        let watched = self.watched.iter().filter(|watched| !watched.watchers.is_empty());
+        watched.map(|watched| {
+            let watchers = watched.watchers.iter().flat_map(|one| {
+                let conn = self.watching[one.watching as usize].conn;
+                one.modes.kinds().map(move |kind| (conn, kind))
+            });
+            (&*watched.path, watchers)
         })
     }
 

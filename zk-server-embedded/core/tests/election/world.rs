@@ -318,7 +318,10 @@ impl World {
                             .expect("only members are elected");
                         self.decide(place, decision.state, whom);
                     }
-                    Output::Adopted(_) | Output::PeerLooks(_) => {}
+                    Output::Adopted(_)
+                    | Output::PeerLooks(_)
+                    | Output::Deserted
+                    | Output::Spared => {}
                 }
             } else {
                 break;

@@ -8,12 +8,12 @@ use std::{
 };
 
 use zk_proto::{
-    Acl, AuthId, Instant, Perms, SessionId, Version, WallMillis, Xid, Zxid,
+    Acl, AuthId, Instant, Perms, ServerId, SessionId, Version, WallMillis, Xid, Zxid,
     jute::encode,
     txn::{AclTxn, CreateKind, CreateTxn, DataTxn, Txn, TxnDigest, TxnHeader, TxnRecord},
 };
 use zk_server_core::{
-    storage::log::Preallocation,
+    storage::log::{Batch, Preallocation},
     storage::{
         RecoverConfig, RecoverError, Recovered, SnapshotEncoder, Step,
         disk::DiskError,
@@ -50,11 +50,20 @@ impl Draw {
 
 impl History {
     pub(crate) fn new(seed: u64, length: i64) -> Self {
+        Self { payloads: Vec::new(), states: vec![] }.forked(0, seed, length)
+    }
+
+    /// A history that shares the first transactions of this one and then goes its own way.
+    pub(crate) fn forked(&self, shared: usize, seed: u64, length: i64) -> Self {
         let mut draw = Draw(seed);
         let mut tree = Tree::new(tree_config());
         let mut sessions = BTreeMap::new();
         let mut history = Self { payloads: Vec::new(), states: vec![state(&tree, &[])] };
-        for number in 1..=length {
+        for payload in self.payloads.iter().take(shared) {
+            apply(&mut tree, &mut sessions, payload);
+            history.push(payload.clone(), &tree, &sessions);
+        }
+        for number in i64::try_from(shared).expect("short") + 1..=length {
             let zxid = Zxid::new(number);
             let (session, txn) = draw_txn(&mut draw, &tree, &mut sessions);
             let header = TxnHeader {
@@ -68,11 +77,15 @@ impl History {
             let tree_digest = tree.digest().cast_signed();
             let digest = (!matches!(txn, Txn::Error(_)))
                 .then_some(TxnDigest { version: TxnDigest::VERSION, tree_digest });
-            history.payloads.push(encode(&TxnRecord { header, txn, digest }));
-            let sessions: Vec<_> = sessions.iter().map(|(&id, &ms)| (id, ms)).collect();
-            history.states.push(state(&tree, &sessions));
+            history.push(encode(&TxnRecord { header, txn, digest }), &tree, &sessions);
         }
         history
+    }
+
+    fn push(&mut self, payload: Vec<u8>, tree: &Tree, sessions: &BTreeMap<SessionId, i32>) {
+        let sessions: Vec<_> = sessions.iter().map(|(&id, &ms)| (id, ms)).collect();
+        self.payloads.push(payload);
+        self.states.push(state(tree, &sessions));
     }
 
     pub(crate) fn last(&self) -> Zxid {
@@ -85,14 +98,15 @@ impl History {
 
     /// Asserts that the state is what the history has at its last transaction.
     pub(crate) fn assert_prefix(&self, recovered: &Recovered, context: &dyn std::fmt::Debug) {
-        let place = usize::try_from(recovered.last_zxid.get()).expect("not negative");
-        let found = state(&recovered.tree, &recovered.sessions);
-        assert!(
-            self.states[place] == found,
-            "{context:?}: wrong state at {:?}",
-            recovered.last_zxid
-        );
+        let last = recovered.last_zxid;
+        assert!(self.is_prefix(recovered), "{context:?}: wrong state at {last:?}");
         assert_eq!(recovered.report.mismatches.count, 0, "{context:?}");
+    }
+
+    /// Whether the state is what the history has at its last transaction.
+    pub(crate) fn is_prefix(&self, recovered: &Recovered) -> bool {
+        let place = usize::try_from(recovered.last_zxid.get()).expect("not negative");
+        self.states.get(place) == Some(&state(&recovered.tree, &recovered.sessions))
     }
 }
 
@@ -163,7 +177,8 @@ impl<'h> Writer<'h> {
             };
             let zxid = self.appended.next().expect("far from the end");
             self.appended = zxid;
-            self.store.take(&mut self.disk, Command::Append { zxid, payload: payload.clone() })?;
+            let batch = Batch::of(zxid, payload);
+            self.store.take(&mut self.disk, Command::Append { batch })?;
         }
         // A snapshot begins while transactions are on their way.
         if self.encoder.is_none() && !self.is_snapshot_ended && self.draw.below(3) == 0 {
@@ -171,7 +186,7 @@ impl<'h> Writer<'h> {
             let encoder = SnapshotEncoder::new(&self.tree, sessions, true);
             let zxid = encoder.zxid();
             self.encoder = Some(encoder);
-            self.store.take(&mut self.disk, Command::SnapshotBegin { zxid })?;
+            self.store.take(&mut self.disk, Command::SnapshotBegin { zxid, replaces: false })?;
         }
         self.store.flush(&mut self.disk)?;
         self.now = self.now + Duration::from_millis(300);
@@ -212,6 +227,10 @@ impl<'h> Writer<'h> {
                     self.snapshots_good += usize::from(is_good);
                     self.snapshots_bad += usize::from(!is_good);
                 }
+                event @ (Event::EpochSaved(_)
+                | Event::Truncated(_)
+                | Event::CannotTruncate
+                | Event::LogRead { .. }) => panic!("{event:?} was not asked for"),
             }
         }
         is_taken
@@ -221,31 +240,39 @@ impl<'h> Writer<'h> {
         while self.acked < zxid {
             self.acked = self.acked.next().expect("far from the end");
             let payload = self.history.payload(self.acked).expect("it was appended");
-            let record = TxnRecord::decode(payload, payload.len()).expect("our own");
-            match record.txn {
-                Txn::CreateSession(timeout_ms) => {
-                    self.sessions.insert(record.header.session, timeout_ms);
-                }
-                Txn::CloseSession(_) => {
-                    self.sessions.remove(&record.header.session);
-                }
-                Txn::Create(_)
-                | Txn::Delete(_)
-                | Txn::DeleteContainer(_)
-                | Txn::SetData(_)
-                | Txn::Reconfig(_)
-                | Txn::SetAcl(_)
-                | Txn::Check(..)
-                | Txn::Multi(_)
-                | Txn::Error(_) => {}
-            }
-            self.tree.apply(&record.header, record.txn);
+            apply(&mut self.tree, &mut self.sessions, payload);
         }
     }
 }
 
+fn apply(tree: &mut Tree, sessions: &mut BTreeMap<SessionId, i32>, payload: &[u8]) {
+    let record = TxnRecord::decode(payload, payload.len()).expect("our own");
+    match record.txn {
+        Txn::CreateSession(timeout_ms) => {
+            sessions.insert(record.header.session, timeout_ms);
+        }
+        Txn::CloseSession(_) => {
+            sessions.remove(&record.header.session);
+        }
+        Txn::Create(_)
+        | Txn::Delete(_)
+        | Txn::DeleteContainer(_)
+        | Txn::SetData(_)
+        | Txn::Reconfig(_)
+        | Txn::SetAcl(_)
+        | Txn::Check(..)
+        | Txn::Multi(_)
+        | Txn::Error(_) => {}
+    }
+    tree.apply(&record.header, record.txn);
+}
+
 pub(crate) fn config() -> RecoverConfig {
-    RecoverConfig { tree: tree_config(), ..RecoverConfig::default() }
+    RecoverConfig {
+        tree: tree_config(),
+        member: Some(ServerId::new(1)),
+        ..RecoverConfig::default()
+    }
 }
 
 fn tree_config() -> TreeConfig {
@@ -257,6 +284,7 @@ fn store_config() -> StoreConfig {
         preallocation: Preallocation { step_bytes_min: 4_096, step_bytes_max: 16_384 },
         purge_every: Some(Duration::from_secs(2)),
         snapshots_kept: 3,
+        recover: config(),
     }
 }
 

@@ -103,6 +103,8 @@ pub enum Input<'a> {
         /// The reconfiguration's zxid.
         zxid: Zxid,
     },
+    /// Asks all other voters whom they follow, while we have a leader: could they do without us?
+    Survey,
     /// The moment named by [`Election::next_timeout`](super::Election::next_timeout) has come.
     Timeout,
 }
@@ -125,6 +127,12 @@ pub enum Output {
     /// A voter looks for a leader while we have one; one who waits for its quorum may give up.
     // ZooKeeper: Leader.reportLookingSid
     PeerLooks(ServerId),
+    /// So many voters are for somebody else, in the round in which we settled, that no quorum is
+    /// left for the leader we settled on: a term that has not begun will not begin.
+    Deserted,
+    /// The answer to [`Input::Survey`]: a quorum follows our leader whether we do or not. Does not
+    /// come where it is not so.
+    Spared,
 }
 
 /// How an election ended.

@@ -90,7 +90,11 @@ fn leads(leader: i64, round: i64, epoch: i64) -> Vote {
 fn sent(outputs: &[Output]) -> Vec<(i64, Vote)> {
     let votes = outputs.iter().filter_map(|output| match output {
         Output::Send { to, bytes } => Some((to.get(), Vote::of(&decode(bytes).expect("our own")))),
-        Output::Decided(_) | Output::Adopted(_) | Output::PeerLooks(_) => None,
+        Output::Decided(_)
+        | Output::Adopted(_)
+        | Output::PeerLooks(_)
+        | Output::Deserted
+        | Output::Spared => None,
     });
     votes.collect()
 }
@@ -98,7 +102,11 @@ fn sent(outputs: &[Output]) -> Vec<(i64, Vote)> {
 fn decided(outputs: &[Output]) -> Option<(MemberState, i64)> {
     outputs.iter().find_map(|output| match output {
         Output::Decided(decision) => Some((decision.state, decision.candidate.leader.get())),
-        Output::Send { .. } | Output::Adopted(_) | Output::PeerLooks(_) => None,
+        Output::Send { .. }
+        | Output::Adopted(_)
+        | Output::PeerLooks(_)
+        | Output::Deserted
+        | Output::Spared => None,
     })
 }
 
@@ -282,6 +290,38 @@ fn a_settled_member_tells_those_who_look_whom_it_follows() {
     assert_eq!(sent(&outputs), [(2, follows(3, 1, 2))]);
     assert_eq!(outputs[1], Output::PeerLooks(id(2)));
     assert_eq!(member.hear(2, follows(3, 1, 2)), [], "only those who look");
+}
+
+#[test]
+fn a_leader_elect_whose_voters_found_somebody_better_is_told_at_once() {
+    let mut member = Member::looking(2, voters(3, ""), whole(1, 10));
+    member.reach(3, Reach::Down);
+    assert_eq!(decided(&member.hear(1, looks(2, 1))), Some((MemberState::Leading, 2)));
+    let deserted = |outputs: Vec<Output>| outputs.contains(&Output::Deserted);
+    assert!(!deserted(member.hear(3, looks(3, 1))), "1 is still for us");
+    assert!(deserted(member.hear(1, looks(3, 1))));
+}
+
+#[test]
+fn a_leader_elect_hears_that_its_voters_follow_somebody_else() {
+    let mut member = Member::looking(2, voters(3, ""), whole(1, 10));
+    member.reach(3, Reach::Down);
+    member.hear(1, looks(2, 1));
+    member.hear(1, follows(3, 1, 1));
+    assert!(member.hear(3, leads(3, 1, 1)).contains(&Output::Deserted));
+}
+
+#[test]
+fn votes_that_are_worse_or_of_another_round_are_no_departure() {
+    let mut member = Member::looking(2, voters(3, ""), whole(1, 10));
+    member.reach(3, Reach::Down);
+    member.hear(1, looks(2, 1));
+    for (from, vote) in [(3, looks(3, 2)), (1, looks(1, 1)), (3, looks(2, 1)), (1, looks(3, 4))] {
+        assert!(!member.hear(from, vote).contains(&Output::Deserted), "{vote:?}");
+    }
+    member.hear(3, looks(3, 1));
+    member.hear(3, follows(2, 1, 1));
+    assert!(!member.hear(1, looks(3, 1)).contains(&Output::Deserted), "3 has come back");
 }
 
 #[test]

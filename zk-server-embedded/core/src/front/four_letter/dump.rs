@@ -5,19 +5,30 @@ use core::fmt::{self, Write as _};
 
 use zk_proto::{SessionId, WallMillis};
 
-use super::{View, connections::Remote, text::Text};
+use super::{SessionView, View, connections::Remote, text::Text};
 
 /// Sessions and connections by the moment they run out, and the nodes that go with the sessions.
-// ZooKeeper: ExpiryQueue.dump, DataTree.dumpEphemerals, NIOServerCnxnFactory.dumpConnections
+// ZooKeeper: LeaderSessionTracker, LearnerSessionTracker, ExpiryQueue.dump,
+// DataTree.dumpEphemerals, NIOServerCnxnFactory.dumpConnections
 pub(super) fn dump(view: &View<'_>, text: &mut Text) -> fmt::Result {
     writeln!(text, "SessionTracker dump:")?;
-    let sessions = by_expiry(view.sessions.iter().map(|session| (session.expires, session)));
-    writeln!(text, "Session Sets ({})/({}):", sessions.len(), view.sessions.len())?;
-    for (expires, sessions) in &sessions {
-        writeln!(text, "{} expire at {}:", sessions.len(), JavaDate(*expires))?;
-        for session in sessions {
-            writeln!(text, "\t{}", session.session)?;
+    let member = view.config.member.as_ref();
+    let has_local = member.is_some_and(|member| member.local_sessions.is_on());
+    if has_local {
+        write!(text, "Local ")?;
+        sets(view.sessions.iter().filter(|session| session.is_local), text)?;
+        write!(text, "Global ")?;
+    } else if view.is_learner() {
+        write!(text, "Global ")?;
+    }
+    let global = || view.sessions.iter().filter(|session| !session.is_local);
+    if view.is_learner() {
+        writeln!(text, "Sessions({}):", global().count())?;
+        for session in global() {
+            writeln!(text, "{}\t{}ms", session.session, session.timeout_ms)?;
         }
+    } else {
+        sets(global(), text)?;
     }
     writeln!(text, "ephemeral nodes dump:")?;
     let owners = || view.sessions.iter().filter(|session| !session.ephemerals.is_empty());
@@ -36,6 +47,20 @@ pub(super) fn dump(view: &View<'_>, text: &mut Text) -> fmt::Result {
         for connection in connections {
             let session = connection.session.map_or(SessionId::NONE, |part| part.session);
             writeln!(text, "\tip: {} sessionId: {session}", Remote(connection.remote))?;
+        }
+    }
+    Ok(())
+}
+
+/// Sessions that are ours to end, by the moment they run out.
+fn sets<'a>(sessions: impl Iterator<Item = &'a SessionView>, text: &mut Text) -> fmt::Result {
+    let sessions = by_expiry(sessions.map(|session| (session.expires, session)));
+    let count: usize = sessions.values().map(Vec::len).sum();
+    writeln!(text, "Session Sets ({})/({count}):", sessions.len())?;
+    for (expires, sessions) in &sessions {
+        writeln!(text, "{} expire at {}:", sessions.len(), JavaDate(*expires))?;
+        for session in sessions {
+            writeln!(text, "\t{}", session.session)?;
         }
     }
     Ok(())

@@ -7,12 +7,14 @@
 
 mod connections;
 mod dump;
+mod ensemble;
 mod monitor;
 mod text;
 mod view;
 
+pub use ensemble::LearnersView;
 pub use view::{
-    ConnectionView, Host, LatencyView, QuotaView, Serving, SessionPart, SessionView, Summary, View,
+    ConnectionView, Host, LatencyView, Serving, SessionPart, SessionView, Summary, View,
 };
 
 use alloc::{format, string::String};
@@ -128,7 +130,13 @@ fn conf(view: &View<'_>, text: &mut Text) -> fmt::Result {
     writeln!(text, "maxSessionTimeout={}", config.session_timeout_ms_max)?;
     writeln!(text, "clientPortListenBacklog={}", config.shown.listen_backlog)?;
     // ZooKeeper: ZooKeeperServer.getServerId (a server without an ensemble has no number)
-    writeln!(text, "serverId=0")
+    match &config.member {
+        None => writeln!(text, "serverId=0"),
+        Some(member) => {
+            writeln!(text, "serverId={}", config.id)?;
+            ensemble::conf(config, member, text)
+        }
+    }
 }
 
 fn envi(host: &Host, text: &mut Text) -> fmt::Result {
@@ -192,7 +200,8 @@ fn srvr(view: &View<'_>, text: &mut Text, with_clients: bool) -> fmt::Result {
     writeln!(text, "Outstanding: {}", view.requests_outstanding)?;
     writeln!(text, "Zxid: {}", view.zxid)?;
     writeln!(text, "Mode: {}", view.mode)?;
-    writeln!(text, "Node count: {}", view.node_count)
+    writeln!(text, "Node count: {}", view.node_count)?;
+    ensemble::proposal_sizes(view, text)
 }
 
 #[cfg(test)]

@@ -1,23 +1,27 @@
 //! The word `mntr`: everything that is counted, under Apache's names.
 //!
 //! Names whose subject does not exist in this server (a queue between two of Apache's threads, say)
-//! are listed all the same, with zeros: dashboards ask for them.
+//! are listed all the same, with zeros: dashboards ask for them. What is measured: `metrics`.
 
 use core::fmt::{self, Write as _};
 
-use super::{QuotaView, Summary, VERSION, View, text::Average, text::Text};
+use super::{Summary, VERSION, View, ensemble, text::Average, text::Text};
+use crate::tree::QuotaTotal;
 
 // ZooKeeper: Commands.MonitorCommand, ZooKeeperServer.registerMetrics, ServerMetrics
 pub(super) fn mntr(view: &View<'_>, text: &mut Text) -> fmt::Result {
     writeln!(text, "zk_version\t{VERSION}")?;
     writeln!(text, "zk_server_state\t{}", view.mode)?;
     gauges(view, text)?;
-    for quota in &view.quotas {
-        quota_lines(quota, text)?;
-    }
+    ensemble::gauges(view, text)?;
+    quotas(view, text)?;
     for name in COUNTERS {
         let value = view.counters.iter().find(|(counter, _)| *counter == name);
         writeln!(text, "zk_{name}\t{}", value.map_or(0, |(_, value)| *value))?;
+    }
+    for (namespace, count) in &view.quotas_exceeded {
+        let namespace = namespace.escape_debug();
+        writeln!(text, "zk_{namespace}_quota_exceeded_error_per_namespace\t{count}")?;
     }
     let measured = |name: &str| {
         let summary = view.summaries.iter().find(|(summary, _)| summary == name);
@@ -55,14 +59,14 @@ fn gauges(view: &View<'_>, text: &mut Text) -> fmt::Result {
     writeln!(text, "zk_packets_sent\t{}", view.packets_sent)?;
     writeln!(text, "zk_packets_received\t{}", view.packets_received)?;
     writeln!(text, "zk_max_client_response_size\t{longest}")?;
-    writeln!(text, "zk_connection_drop_probability\t0.0")?;
+    writeln!(text, "zk_connection_drop_probability\t{}", view.drop_chance)?;
     writeln!(text, "zk_watch_count\t{}", view.watch_count)?;
     writeln!(text, "zk_auth_failed_count\t{}", view.auth_failed_count)?;
     writeln!(text, "zk_min_latency\t{}", latency.min_ms)?;
     writeln!(text, "zk_max_file_descriptor_count\t{}", view.host.open_files_max)?;
     writeln!(text, "zk_approximate_data_size\t{}", view.data_bytes)?;
     writeln!(text, "zk_open_file_descriptor_count\t{}", view.host.open_files)?;
-    writeln!(text, "zk_local_sessions\t0")?;
+    writeln!(text, "zk_local_sessions\t{}", view.local_session_count)?;
     writeln!(text, "zk_uptime\t{}", view.uptime_ms)?;
     writeln!(text, "zk_max_latency\t{}", latency.max_ms)?;
     writeln!(text, "zk_outstanding_tls_handshake\t0")?;
@@ -70,12 +74,24 @@ fn gauges(view: &View<'_>, text: &mut Text) -> fmt::Result {
     writeln!(text, "zk_non_mtls_local_conn_count\t0")
 }
 
-fn quota_lines(quota: &QuotaView, text: &mut Text) -> fmt::Result {
-    let QuotaView { namespace, count_limit, bytes_limit, count, bytes } = quota;
-    writeln!(text, "zk_{namespace}_quota_count_limit_per_namespace\t{count_limit}")?;
-    writeln!(text, "zk_{namespace}_quota_bytes_limit_per_namespace\t{bytes_limit}")?;
-    writeln!(text, "zk_{namespace}_quota_count_usage_per_namespace\t{count}")?;
-    writeln!(text, "zk_{namespace}_quota_bytes_usage_per_namespace\t{bytes}")
+// ZooKeeper: QuotaMetricsUtils
+fn quotas(view: &View<'_>, text: &mut Text) -> fmt::Result {
+    type Part = fn(&QuotaTotal) -> Option<i64>;
+    let parts: [(&str, Part); 4] = [
+        ("count_limit", |quota| quota.limits.map(|[count, _]| count)),
+        ("bytes_limit", |quota| quota.limits.map(|[_, bytes]| bytes)),
+        ("count_usage", |quota| quota.usage.map(|[count, _]| count)),
+        ("bytes_usage", |quota| quota.usage.map(|[_, bytes]| bytes)),
+    ];
+    for (name, part) in parts {
+        for quota in &view.quotas {
+            if let Some(value) = part(quota) {
+                let namespace = quota.namespace.escape_debug();
+                writeln!(text, "zk_{namespace}_quota_{name}_per_namespace\t{value}")?;
+            }
+        }
+    }
+    Ok(())
 }
 
 fn summary_lines(name: &str, summary: &Summary, text: &mut Text) -> fmt::Result {

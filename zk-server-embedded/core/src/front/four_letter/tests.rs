@@ -2,9 +2,10 @@
 
 use alloc::{string::String, vec, vec::Vec};
 
-use zk_proto::{SessionId, WallMillis, Xid, Zxid};
+use zk_proto::{ServerId, SessionId, WallMillis, Xid, Zxid, ensemble::EnsembleConfig};
 
 use super::*;
+use crate::{config::Share, member::MemberConfig, tree::QuotaTotal, zab::ProposalBytes};
 
 const SESSION: SessionId = SessionId::new(0x100_001a_ff74_0000);
 
@@ -76,24 +77,31 @@ fn view(config: &PeerConfig) -> View<'_> {
         data_bytes: 48,
         ephemeral_count: 1,
         session_count: 1,
+        local_session_count: 0,
         watch_count: 2,
         data_watches: 1,
         watched_paths: 1,
         watching_connections: 1,
         trace_mask: 306,
+        drop_chance: Share::NONE,
         auth_failed_count: 0,
         response_bytes: [39, 89, 23],
         counters: vec![("bytes_received_count", 246)],
         summaries: Vec::new(),
         quotas: Vec::new(),
+        quotas_exceeded: Vec::new(),
         connections: vec![asking(), client()],
         sessions: vec![SessionView {
+            is_local: false,
+            timeout_ms: 30_000,
             session: SESSION,
             expires: WallMillis::new(1_795_259_665_000),
             ephemerals: vec!["/e1".into()],
         }],
         watches: vec![("/e1".into(), vec![SESSION])],
         digests: vec![(Zxid::new(0x80), 264_325_334_118)],
+        learners: None,
+        observed: None,
         host: Host { data_dir_bytes: 67_109_358, log_dir_bytes: 67_109_358, ..Host::default() },
     }
 }
@@ -150,6 +158,39 @@ fn dump_lists_sessions_their_nodes_and_connections() {
         1 expire at Sat Nov 21 11:14:25 UTC 2026:\n\
         \tip: /127.0.0.1:37008 sessionId: 0x100001aff740000\n";
     assert_eq!(answered(FourLetter::Dump), expected);
+}
+
+#[test]
+fn dump_on_a_member_tells_local_sessions_from_others() {
+    use crate::member::LocalSessions;
+    let ensemble = EnsembleConfig::parse("server.1=h:1:2").expect("legal");
+    let mut config = config();
+    let mut dump = |local_sessions, learners, is_local| {
+        let member = MemberConfig { local_sessions, ..MemberConfig::new(ensemble.clone()) };
+        config.member = Some(member);
+        let mut view = View { learners, ..view(&config) };
+        let more = SessionView { is_local, ..view.sessions[0].clone() };
+        view.sessions.push(SessionView { session: SessionId::new(0xa), ..more });
+        let text = answer(FourLetter::Dump, &view);
+        String::from(text.split("ephemeral").next().expect("a part"))
+    };
+    let leads = || Some(LearnersView::default());
+    let set = "Session Sets (1)/(1):\n1 expire at Sat Nov 21 11:14:25 UTC 2026:\n\t";
+    assert_eq!(
+        dump(LocalSessions::Upgraded, leads(), true),
+        format!("SessionTracker dump:\nLocal {set}0xa\nGlobal {set}0x100001aff740000\n")
+    );
+    assert_eq!(
+        dump(LocalSessions::Confined, None, true),
+        format!(
+            "SessionTracker dump:\nLocal {set}0xa\nGlobal Sessions(1):\n\
+             0x100001aff740000\t30000ms\n"
+        )
+    );
+    assert_eq!(
+        dump(LocalSessions::Off, None, false),
+        "SessionTracker dump:\nGlobal Sessions(2):\n0x100001aff740000\t30000ms\n0xa\t30000ms\n"
+    );
 }
 
 #[test]
@@ -216,6 +257,29 @@ fn mntr_lists_every_name_once() {
 }
 
 #[test]
+fn mntr_lists_quotas_by_namespace() {
+    let config = config();
+    let mut view = view(&config);
+    view.quotas = vec![
+        QuotaTotal { namespace: "a".into(), limits: Some([5, -1]), usage: Some([2, 30]) },
+        QuotaTotal { namespace: "b".into(), limits: None, usage: Some([1, 0]) },
+    ];
+    view.quotas_exceeded = vec![("a".into(), 3)];
+    let text = answer(FourLetter::Mntr, &view);
+    let lines: Vec<_> = text.lines().filter(|line| line.contains("_per_namespace")).collect();
+    let expected = [
+        "zk_a_quota_count_limit_per_namespace\t5",
+        "zk_a_quota_bytes_limit_per_namespace\t-1",
+        "zk_a_quota_count_usage_per_namespace\t2",
+        "zk_b_quota_count_usage_per_namespace\t1",
+        "zk_a_quota_bytes_usage_per_namespace\t30",
+        "zk_b_quota_bytes_usage_per_namespace\t0",
+        "zk_a_quota_exceeded_error_per_namespace\t3",
+    ];
+    assert_eq!(lines, expected);
+}
+
+#[test]
 fn m44_words_off_the_list_are_refused_by_name() {
     let config = PeerConfig::default();
     for &question in FourLetter::ALL {
@@ -235,4 +299,48 @@ fn without_service_only_questions_about_the_process_are_answered() {
     let text = "This ZooKeeper instance is not currently serving requests";
     assert_eq!(answer(FourLetter::Hash, &view), text);
     assert_eq!(answer(FourLetter::Srvr, &view), format!("{text}\n"));
+}
+
+#[test]
+fn a_member_tells_of_its_ensemble() {
+    let ensemble = EnsembleConfig::parse(
+        "server.1=127.0.0.1:2888:3888:participant;127.0.0.1:2181\n\
+         server.2=127.0.0.1:2889:3889:observer;127.0.0.1:2182\nversion=0",
+    )
+    .expect("an ensemble");
+    let config =
+        PeerConfig { id: ServerId::new(2), member: Some(MemberConfig::new(ensemble)), ..config() };
+    let mut view = view(&config);
+    let conf = answer(FourLetter::Conf, &view);
+    let (_, of_member) = conf.split_once("serverId=").expect("a number");
+    assert_eq!(
+        of_member,
+        "2\ninitLimit=10\nsyncLimit=5\nelectionAlg=3\nelectionPort=3889\nquorumPort=2889\n\
+         peerType=1\nmembership: \n\
+         server.1=127.0.0.1:2888:3888:participant;127.0.0.1:2181\n\
+         server.2=127.0.0.1:2889:3889:observer;127.0.0.1:2182\nversion=0"
+    );
+    let mntr = answer(FourLetter::Mntr, &view);
+    assert!(mntr.contains("zk_quorum_size\t1\n") && !mntr.contains("zk_learners"), "{mntr}");
+    view.learners = Some(LearnersView { all: 4, synced_followers: 2, ..LearnersView::default() });
+    let mntr = answer(FourLetter::Mntr, &view);
+    assert!(mntr.contains("zk_learners\t4\nzk_synced_followers\t2\n"), "{mntr}");
+    let none = "zk_last_proposal_size\t-1\nzk_min_proposal_size\t-1\nzk_max_proposal_size\t-1\n";
+    assert!(mntr.contains(none), "{mntr}");
+    let proposal_bytes =
+        [40, 7, 12].into_iter().fold(None, |before, bytes| Some(ProposalBytes::and(before, bytes)));
+    let (pending_syncs, uptime_ms) = (3, 10_838);
+    view.learners =
+        Some(LearnersView { pending_syncs, uptime_ms, proposal_bytes, ..LearnersView::default() });
+    let mntr = answer(FourLetter::Mntr, &view);
+    let some = "zk_pending_syncs\t3\nzk_leader_uptime\t10838\nzk_last_proposal_size\t12\n\
+        zk_min_proposal_size\t7\nzk_max_proposal_size\t40\n";
+    assert!(mntr.contains(some), "{mntr}");
+    let last_line = "Proposal sizes last/min/max: 12/7/40\n";
+    for word in [FourLetter::Srvr, FourLetter::Stat] {
+        assert!(answer(word, &view).ends_with(last_line));
+    }
+    (view.learners, view.observed) = (None, Some(ServerId::new(3)));
+    let mntr = answer(FourLetter::Mntr, &view);
+    assert!(mntr.contains("zk_observer_master_id\t3\n") && !mntr.contains("zk_learners"));
 }

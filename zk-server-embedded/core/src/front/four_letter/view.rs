@@ -3,9 +3,13 @@
 use alloc::{string::String, vec::Vec};
 use core::net::SocketAddr;
 
-use zk_proto::{SessionId, WallMillis, Xid, Zxid};
+use zk_proto::{ServerId, SessionId, WallMillis, Xid, Zxid};
 
-use crate::config::PeerConfig;
+use super::LearnersView;
+use crate::{
+    config::{PeerConfig, Share},
+    tree::QuotaTotal,
+};
 
 /// The server as it stands. Lists are left empty where the question does not need them; see
 /// [`needs_connections`](crate::front::FourLetter::needs_connections) and its sisters.
@@ -37,8 +41,10 @@ pub struct View<'a> {
     pub data_bytes: u64,
     /// Ephemeral nodes.
     pub ephemeral_count: usize,
-    /// Sessions alive.
+    /// Sessions alive that every member knows.
     pub session_count: usize,
+    /// Sessions alive that exist on this member only.
+    pub local_session_count: usize,
     /// Watches of every kind.
     pub watch_count: usize,
     /// Data watches, which are those that `wchs` counts.
@@ -49,6 +55,8 @@ pub struct View<'a> {
     pub watching_connections: usize,
     /// What `stmk` set; 306 at the start.
     pub trace_mask: i64,
+    /// How likely a new connection is to be dropped.
+    pub drop_chance: Share,
     /// Credentials refused.
     pub auth_failed_count: u64,
     /// Bytes of the last, the longest and the shortest reply; zeros while there was none.
@@ -58,7 +66,9 @@ pub struct View<'a> {
     /// Summaries of Apache's names, without prefix; what is missing here is shown as zeros.
     pub summaries: Vec<(String, Summary)>,
     /// Quotas by the first component of the path.
-    pub quotas: Vec<QuotaView>,
+    pub quotas: Vec<QuotaTotal>,
+    /// Changes refused by a quota, by the same.
+    pub quotas_exceeded: Vec<(String, u64)>,
     /// Every connection.
     pub connections: Vec<ConnectionView>,
     /// Every session.
@@ -67,6 +77,10 @@ pub struct View<'a> {
     pub watches: Vec<(String, Vec<SessionId>)>,
     /// Tree digests on record, oldest first.
     pub digests: Vec<(Zxid, u64)>,
+    /// Who learns from this server, where it leads an ensemble and serves.
+    pub learners: Option<LearnersView>,
+    /// Whom this server observes, where it observes somebody and serves.
+    pub observed: Option<ServerId>,
     /// Facts about the machine.
     pub host: Host,
 }
@@ -108,21 +122,6 @@ pub struct Summary {
     pub max: u64,
     /// The 50th, 95th, 99th and 99.9th percentile, for summaries that have them.
     pub percentiles: [u64; 4],
-}
-
-/// Limits and usage below one first path component.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct QuotaView {
-    /// The component, without slash.
-    pub namespace: String,
-    /// The limit of nodes in force; −1 for none.
-    pub count_limit: i64,
-    /// The limit of bytes in force; −1 for none.
-    pub bytes_limit: i64,
-    /// Nodes in use.
-    pub count: i64,
-    /// Bytes in use.
-    pub bytes: i64,
 }
 
 /// One connection.
@@ -169,11 +168,22 @@ pub struct SessionPart {
     pub latency: LatencyView,
 }
 
+impl View<'_> {
+    /// Whether somebody else leads: then only local sessions are ours to end.
+    pub(super) const fn is_learner(&self) -> bool {
+        self.config.member.is_some() && self.learners.is_none()
+    }
+}
+
 /// One session.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct SessionView {
     /// Its number.
     pub session: SessionId,
+    /// Whether it exists on this member only.
+    pub is_local: bool,
+    /// The timeout that it began with, in milliseconds.
+    pub timeout_ms: i32,
     /// When it ends unless its client is heard of.
     pub expires: WallMillis,
     /// The ephemeral nodes it owns.

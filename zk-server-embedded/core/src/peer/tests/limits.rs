@@ -86,7 +86,9 @@ fn m34_a_client_that_never_reads_is_let_go_with_its_bytes() {
         rig.peer.handle(rig.now, Input::Request { conn: writer.conn, frame: &frame });
         while let Some(output) = rig.peer.poll_output() {
             match output {
-                Output::Append { zxid, .. } => rig.peer.handle(rig.now, Input::Synced { zxid }),
+                Output::Append { batch } => {
+                    rig.peer.handle(rig.now, Input::Synced { zxid: batch.last() });
+                }
                 Output::Close { conn, reason } => closed = Some((conn, reason)),
                 Output::Send { .. } => {}
                 other @ (Output::Pause { .. }
@@ -94,6 +96,7 @@ fn m34_a_client_that_never_reads_is_let_go_with_its_bytes() {
                 | Output::SnapshotBegin { .. }
                 | Output::SnapshotPart { .. }
                 | Output::SnapshotEnd
+                | Output::Member(_)
                 | Output::Fenced) => panic!("{other:?}"),
             }
         }

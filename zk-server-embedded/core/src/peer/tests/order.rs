@@ -161,8 +161,11 @@ fn appends_come_in_one_batch_and_a_connection_is_announced_once() {
         frame.extend(zk_proto::jute::encode(&create(path, b"", &open, 0)));
         rig.peer.handle(rig.now, Input::Request { conn: client.conn, frame: &frame });
     }
-    assert!(matches!(rig.peer.poll_output(), Some(Output::Append { .. })));
-    assert!(matches!(rig.peer.poll_output(), Some(Output::Append { .. })));
+    let Some(Output::Append { batch }) = rig.peer.poll_output() else {
+        panic!("two were proposed")
+    };
+    assert_eq!((batch.first(), batch.last()), (Zxid::new(2), Zxid::new(3)));
+    assert_eq!(batch.payloads().count(), 2);
     assert_eq!(rig.peer.poll_output(), None);
     rig.peer.handle(rig.now, Input::Synced { zxid: Zxid::new(3) });
     assert_eq!(rig.peer.poll_output(), Some(Output::Send { conn: client.conn }));

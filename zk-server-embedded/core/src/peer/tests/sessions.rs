@@ -8,7 +8,7 @@ use zk_proto::{
 
 use super::{Empty, OK, Rig, create, watching};
 use crate::{
-    config::PeerConfig,
+    config::{ConnectThrottle, PeerConfig},
     input::Input,
     output::{CloseReason, Output},
     session::password,
@@ -44,6 +44,23 @@ fn m9_a_client_from_the_future_is_turned_away_without_a_word() {
     assert_eq!(rig.closing(conn), Some(CloseReason::ZxidInTheFuture));
     assert!(rig.replies(conn).is_empty());
     assert_eq!(rig.closing(client.conn), None, "its old connection is left alone");
+}
+
+#[test]
+fn m10_numbers_of_no_session_are_a_new_one_or_over() {
+    let mut rig = Rig::new();
+    let conn = rig.open(0, SessionId::NONE, Some(&password(SessionId::NONE)), 10_000);
+    let client = rig.greeting(conn).unwrap();
+    assert_ne!(client.session, SessionId::NONE, "nought asks for a new one");
+    // The mark of containers, that of nodes with a time to live, and what nobody was given.
+    for forged in [i64::MIN, -1, -1 << 56, 1, i64::MAX] {
+        let forged = SessionId::new(forged);
+        let conn = rig.open(0, forged, Some(&password(forged)), 10_000);
+        let refused = rig.greeting(conn).unwrap();
+        assert_eq!((refused.timeout_ms, refused.session), (0, SessionId::NONE), "{forged}");
+        assert_eq!(rig.closing(conn), Some(CloseReason::SessionRefused));
+    }
+    assert_eq!(rig.peer.sessions.len(), 1);
 }
 
 #[test]
@@ -202,10 +219,11 @@ fn requests_of_an_ending_session_are_told_that_it_is_over() {
     rig.hold();
     rig.feed(Input::ExpireSession { session: client.session });
     rig.send(client.conn, 1, OpCode::Exists, &watching("/", false));
-    assert_eq!(rig.replies(client.conn)[0].error.get(), -112);
+    assert!(rig.replies(client.conn).is_empty(), "that is not certain yet");
     let open = Acl::open();
     rig.send(client.conn, 2, OpCode::Create, &create("/late", b"", &open, 1));
     rig.sync();
+    assert_eq!(rig.replies(client.conn)[0].error.get(), -112);
     assert_eq!(rig.paths(), [] as [&str; 0], "nothing applies after the end");
     assert_eq!(rig.closing(client.conn), Some(CloseReason::SessionExpired));
 }
@@ -236,9 +254,7 @@ fn recovered_sessions_go_on_and_orphaned_ephemerals_go() {
 #[test]
 fn m36_a_flood_of_new_sessions_is_cut_off() {
     let config = PeerConfig {
-        connect_tokens_max: 2,
-        connect_fill_ms: 1_000,
-        connect_fill_count: 1,
+        connects: ConnectThrottle { tokens_max: 2, fill_ms: 1_000, ..ConnectThrottle::default() },
         ..PeerConfig::default()
     };
     let mut rig = Rig::with(config);

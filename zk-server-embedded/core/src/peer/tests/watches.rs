@@ -13,6 +13,7 @@ use zk_proto::{
 };
 
 use super::{Client, Empty, Reply, Rig, create, watching};
+use crate::peer::WatchShown;
 
 const CREATED: i32 = 1;
 const DELETED: i32 = 2;
@@ -233,4 +234,31 @@ fn m31_a_thousand_watchers_hear_once_each() {
     for &watcher in &watchers {
         assert_eq!(events(&mut rig, watcher), [(DATA_CHANGED, "/a".into())]);
     }
+}
+
+#[test]
+fn every_watch_is_shown_with_its_kind() {
+    let mut rig = Rig::new();
+    let (one, other) = (rig.connect(), rig.connect());
+    rig.exists(one, "/missing", true);
+    rig.get(one, "/", true);
+    rig.call(one, OpCode::GetChildren, &watching("/", true));
+    rig.call(other, OpCode::AddWatch, &AddWatchRequest { path: "/".into(), mode: 0 });
+    rig.call(other, OpCode::AddWatch, &AddWatchRequest { path: "/".into(), mode: 1 });
+    let shown = rig.peer.view().watches;
+    let root = WatchShown {
+        path: "/".into(),
+        sessions: vec![one.session, other.session],
+        data: vec![one.session],
+        children: vec![one.session],
+        persistent: vec![other.session],
+        recursive: vec![other.session],
+    };
+    let missing = WatchShown {
+        path: "/missing".into(),
+        sessions: vec![one.session],
+        data: vec![one.session],
+        ..WatchShown::default()
+    };
+    assert_eq!(shown, [root, missing]);
 }

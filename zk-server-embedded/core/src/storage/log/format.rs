@@ -8,7 +8,9 @@
 
 use alloc::vec::Vec;
 
-use zk_proto::{Zxid, txn::TxnHeader};
+use zk_proto::{Zxid, jute::Writer, txn::TxnHeader};
+
+use crate::storage::checksum::Checksum;
 
 /// What every log file starts with.
 pub const HEADER: [u8; 16] = *b"ZKLG\x00\x00\x00\x02\x00\x00\x00\x00\x00\x00\x00\x00";
@@ -33,9 +35,34 @@ pub fn put_record(out: &mut Vec<u8>, payload: &[u8]) {
     out.push(RECORD_END);
 }
 
+/// Ends the record that starts at `start` with room for its head: puts in the head what is known
+/// only now. Returns the payload.
+///
+/// # Panics
+/// When there is no room for a head, or as [`put_record`].
+pub fn end_record(out: &mut Writer, start: usize) -> &[u8] {
+    out.raw(&[RECORD_END]);
+    let record = out.as_mut_slice().get_mut(start..).unwrap_or_default();
+    let (head, payload) = record.split_at_mut(RECORD_HEAD_BYTES);
+    let payload = payload.split_last().map_or(&[][..], |(_, payload)| payload);
+    let length = i32::try_from(payload.len()).expect("a transaction fits a frame");
+    let (sum, announced) = head.split_at_mut(8);
+    sum.copy_from_slice(&i64::from(checksum(payload)).to_be_bytes());
+    announced.copy_from_slice(&length.to_be_bytes());
+    payload
+}
+
+/// Splits the payload of the first record off, for who knows that these are whole records.
+pub fn split_record(records: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (head, rest) = records.split_at_checked(RECORD_HEAD_BYTES)?;
+    let length = i32::from_be_bytes(*head.last_chunk()?);
+    let (payload, rest) = rest.split_at_checked(usize::try_from(length).ok()?)?;
+    Some((payload, rest.get(RECORD_END_BYTES..)?))
+}
+
 /// The checksum of a payload; a record holds it in eight bytes.
 pub fn checksum(payload: &[u8]) -> u32 {
-    adler2::adler32_slice(payload)
+    Checksum::of(payload)
 }
 
 /// Bytes a payload takes in the file.

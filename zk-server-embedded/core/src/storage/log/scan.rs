@@ -91,6 +91,11 @@ impl<'d> LogScan<'d> {
         Ok((head, Self { window, offset: format::HEADER.len() as u64 }))
     }
 
+    /// Goes on where a record starts, in a file whose beginning was looked at before.
+    pub fn resume(disk: &'d mut dyn Disk, file: &Numbered, offset: u64) -> Self {
+        Self { window: Window::new(disk, Place::log(&file.name), file.bytes), offset }
+    }
+
     /// Reads one record and steps behind it.
     ///
     /// # Errors

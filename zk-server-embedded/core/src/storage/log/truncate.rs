@@ -11,7 +11,7 @@ use zk_proto::Zxid;
 use super::{LogScan, Next, format};
 use crate::storage::{
     disk::{Dir, Disk, DiskError, Place},
-    name,
+    name::{self, Numbered},
     snapshot::{self, Discard, SnapshotError},
     watermark,
 };
@@ -27,7 +27,7 @@ pub enum TruncateError {
     /// was changed.
     #[error("no snapshot is old enough")]
     NoSnapshot,
-    /// A log is damaged before the place to cut at. Nothing after that place is there any more.
+    /// A log is damaged before the place to cut at. Nothing was changed.
     #[error("{file} is damaged at byte {offset}")]
     Damaged {
         /// Which file.
@@ -66,45 +66,44 @@ pub fn truncate(disk: &mut dyn Disk, last: Zxid) -> Result<(), TruncateError> {
     if !is_one_left {
         return Err(TruncateError::NoSnapshot);
     }
+    let logs = name::logs(disk)?;
+    let place = logs.iter().rev().find(|file| file.zxid <= last);
+    let end = place.map(|file| end_of(disk, file, last)).transpose()?;
     watermark::forget(disk)?;
     for file in newer {
         disk.remove(Place::snapshot(&file.name))?;
         disk.sync_dir(Dir::Snapshots)?;
     }
-    cut_logs(disk, last)
-}
-
-fn cut_logs(disk: &mut dyn Disk, last: Zxid) -> Result<(), TruncateError> {
-    let logs = name::logs(disk)?;
-    for file in logs.iter().rev() {
-        if file.zxid > last {
-            disk.remove(Place::log(&file.name))?;
-            disk.sync_dir(Dir::Logs)?;
-            continue;
-        }
-        let (_, mut scan) = LogScan::open(disk, file)?;
-        let mut is_damaged = false;
-        let end = loop {
-            match scan.advance()? {
-                Next::Record { zxid, .. } if zxid <= last => {}
-                Next::Record { offset, .. } | Next::End { offset } => break offset,
-                Next::Broken { offset, .. } => {
-                    is_damaged = true;
-                    break offset;
-                }
-            }
-        };
-        if end > format::HEADER.len() as u64 {
+    for file in logs.iter().rev().take_while(|file| file.zxid > last) {
+        disk.remove(Place::log(&file.name))?;
+        disk.sync_dir(Dir::Logs)?;
+    }
+    match (place, end) {
+        #[cfg(planted_bugs)]
+        (Some(_), Some(_)) if crate::planted::is(crate::planted::Bug::TruncKeepsRecords) => {}
+        (Some(file), Some(end)) if end > format::HEADER.len() as u64 => {
             disk.truncate(Place::log(&file.name), end)?;
             disk.sync(Place::log(&file.name))?;
-        } else {
+        }
+        (Some(file), _) => {
             disk.remove(Place::log(&file.name))?;
             disk.sync_dir(Dir::Logs)?;
         }
-        if is_damaged {
-            return Err(TruncateError::Damaged { file: file.name.clone(), offset: end });
-        }
-        return Ok(());
+        (None, _) => {}
     }
     Ok(())
+}
+
+/// Where a log that begins at or before `last` is to be cut.
+fn end_of(disk: &mut dyn Disk, file: &Numbered, last: Zxid) -> Result<u64, TruncateError> {
+    let (_, mut scan) = LogScan::open(disk, file)?;
+    loop {
+        match scan.advance()? {
+            Next::Record { zxid, .. } if zxid <= last => {}
+            Next::Record { offset, .. } | Next::End { offset } => return Ok(offset),
+            Next::Broken { offset, .. } => {
+                return Err(TruncateError::Damaged { file: file.name.clone(), offset });
+            }
+        }
+    }
 }

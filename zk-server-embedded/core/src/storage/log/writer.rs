@@ -9,7 +9,7 @@ use alloc::{string::String, vec::Vec};
 
 use zk_proto::Zxid;
 
-use super::format;
+use super::{Batch, format};
 use crate::storage::{
     disk::{Dir, Disk, DiskError, Place, remove_if_there},
     name,
@@ -20,14 +20,15 @@ use crate::storage::{
 pub struct Preallocation {
     /// The first step of a file, in bytes: a launch pays for it.
     pub step_bytes_min: u64,
-    /// Steps double up to this many bytes: the batch that pays for one should not stand out. 0 for
-    /// no filling at all.
+    /// Steps double up to this many bytes: the batch that pays for one should not stand out, and
+    /// zeros should still be in the processor's caches when records take their place. 0 for no
+    /// filling at all.
     pub step_bytes_max: u64,
 }
 
 impl Default for Preallocation {
     fn default() -> Self {
-        Self { step_bytes_min: 1 << 20, step_bytes_max: 16 << 20 }
+        Self { step_bytes_min: 1 << 20, step_bytes_max: 2 << 20 }
     }
 }
 
@@ -49,6 +50,8 @@ pub struct LogWriter {
 #[derive(Debug)]
 struct OpenFile {
     name: String,
+    /// Its first transaction.
+    first: Zxid,
     /// Where the next record goes.
     end: u64,
     /// Zeros have been written up to here.
@@ -57,7 +60,8 @@ struct OpenFile {
     step: u64,
 }
 
-static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
+/// As much as is filled with one write: larger writes take fewer, larger pieces of memory.
+static ZEROS: [u8; 1 << 20] = [0; 1 << 20];
 
 /// What is always left beyond the records, so that a reader meets zeros.
 // ZooKeeper: FilePadding.calculateFileSizeWithPadding
@@ -76,18 +80,17 @@ impl LogWriter {
         }
     }
 
-    /// Takes a transaction. Nothing is written before [`Self::sync`].
+    /// Takes transactions. Nothing is written before [`Self::sync`].
     ///
     /// # Panics
-    /// When the order of transactions is broken, or the payload is not the transaction `zxid`.
-    pub fn append(&mut self, zxid: Zxid, payload: &[u8]) {
-        assert!(zxid > self.last, "{zxid:?} appended after {:?}", self.last);
-        assert!(format::zxid_of(payload) == Some(zxid), "the payload is not {zxid:?}");
+    /// When the order of transactions is broken.
+    pub fn append(&mut self, batch: &Batch) {
+        assert!(batch.first() > self.last, "{:?} appended after {:?}", batch.first(), self.last);
         if self.pending.is_empty() {
-            self.pending_first = zxid;
+            self.pending_first = batch.first();
         }
-        format::put_record(&mut self.pending, payload);
-        self.last = zxid;
+        self.pending.extend_from_slice(batch.records());
+        self.last = batch.last();
     }
 
     /// Makes everything taken durable, and says up to where.
@@ -101,6 +104,12 @@ impl LogWriter {
         match &mut self.file {
             Some(file) => {
                 file.write(disk, &self.pending, self.preallocation)?;
+                #[cfg(planted_bugs)]
+                if crate::planted::is(crate::planted::Bug::SyncSkipped) {
+                    self.pending.clear();
+                    self.durable = self.last;
+                    return Ok(self.durable);
+                }
                 disk.sync(Place::log(&file.name))?;
             }
             None => self.file = Some(self.start_file(disk)?),
@@ -153,12 +162,18 @@ impl LogWriter {
         self.durable
     }
 
+    /// The first transaction of the file that is being written, if there is one.
+    pub fn file_first(&self) -> Option<Zxid> {
+        self.file.as_ref().map(|file| file.first)
+    }
+
     fn start_file(&self, disk: &mut dyn Disk) -> Result<OpenFile, DiskError> {
         let temporary = Place::log(name::LOG_TEMPORARY);
         remove_if_there(disk, temporary)?;
         disk.create(temporary)?;
         let mut file = OpenFile {
             name: name::LOG_TEMPORARY.into(),
+            first: self.pending_first,
             end: 0,
             filled: 0,
             step: self.preallocation.step_bytes_min,
@@ -169,6 +184,10 @@ impl LogWriter {
         disk.sync(temporary)?;
         file.name = name::log(self.pending_first);
         disk.rename(temporary, &file.name)?;
+        #[cfg(planted_bugs)]
+        if crate::planted::is(crate::planted::Bug::NameNotSynced) {
+            return Ok(file);
+        }
         disk.sync_dir(Dir::Logs)?;
         Ok(file)
     }

@@ -11,7 +11,6 @@
 use alloc::{vec, vec::Vec};
 use core::mem;
 
-use adler2::Adler32;
 use zk_proto::{
     Acl, SessionId, Zxid,
     jute::{Decode, DecodeError, Expected, Reader},
@@ -19,7 +18,7 @@ use zk_proto::{
 
 use super::{END, HEADER, gzip::Gunzip, snappy::Unsnappy};
 use crate::{
-    storage::name::Packing,
+    storage::{checksum::Checksum, name::Packing},
     tree::{LoadError, StatPersisted},
 };
 
@@ -160,14 +159,15 @@ struct Parser {
     state: State,
     /// Bytes that came and were not enough for the next part.
     rest: Vec<u8>,
-    adler: Adler32,
+    checksum: Checksum,
     /// Bytes understood so far.
     offset: u64,
     bytes_max: u64,
 }
 
+/// Which part comes next.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum State {
+pub(in crate::storage) enum State {
     Header,
     SessionCount,
     Sessions(i32),
@@ -183,7 +183,13 @@ const TRAILER_BYTES_MAX: usize = 256;
 
 impl Parser {
     fn new(bytes_max: u64) -> Self {
-        Self { state: State::Header, rest: Vec::new(), adler: Adler32::new(), offset: 0, bytes_max }
+        Self {
+            state: State::Header,
+            rest: Vec::new(),
+            checksum: Checksum::new(),
+            offset: 0,
+            bytes_max,
+        }
     }
 
     fn feed(&mut self, bytes: &[u8], sink: &mut dyn SnapshotSink) -> Result<(), SnapshotError> {
@@ -210,7 +216,7 @@ impl Parser {
         let mut summed = 0;
         while self.state != State::Trailer {
             if self.state == State::Seal {
-                self.adler.write_slice(bytes.get(summed..used).unwrap_or_default());
+                self.checksum.write(bytes.get(summed..used).unwrap_or_default());
                 summed = used;
             }
             match self.part(&mut reader, sink) {
@@ -224,7 +230,7 @@ impl Parser {
             }
             used = reader.offset();
         }
-        self.adler.write_slice(bytes.get(summed..used).unwrap_or_default());
+        self.checksum.write(bytes.get(summed..used).unwrap_or_default());
         self.offset += used as u64;
         if self.state == State::Trailer && bytes.len() - used > TRAILER_BYTES_MAX {
             return Err(malformed(reader.end().err()));
@@ -244,23 +250,13 @@ impl Parser {
                 let is_ours = header.starts_with(HEADER.split_at(4).0);
                 if is_ours { Ok(State::SessionCount) } else { Err(SnapshotError::Foreign) }
             }
-            State::SessionCount => Ok(State::Sessions(count(reader)?)),
-            State::Sessions(0) => Ok(State::AclCount),
-            State::Sessions(left) => {
-                let session = SessionId::decode(reader).map_err(wrong)?;
-                sink.session(session, reader.i32().map_err(wrong)?)?;
-                Ok(State::Sessions(left - 1))
-            }
-            State::AclCount => Ok(State::Acls(count(reader)?)),
-            State::Acls(0) => Ok(State::Nodes),
-            State::Acls(left) => {
-                let id = reader.i64().map_err(wrong)?;
-                sink.acl(id, Vec::decode(reader).map_err(wrong)?)?;
-                Ok(State::Acls(left - 1))
-            }
-            State::Nodes => node(reader, sink),
+            State::SessionCount
+            | State::Sessions(_)
+            | State::AclCount
+            | State::Acls(_)
+            | State::Nodes => body_part(self.state, reader, sink),
             State::Seal => {
-                seal(reader, self.adler)?;
+                seal(reader, self.checksum)?;
                 Ok(State::Trailer)
             }
             State::Trailer => Ok(State::Trailer),
@@ -277,8 +273,35 @@ impl Parser {
             [vec![], vec![Block::Digest], vec![Block::Zxid], vec![Block::Digest, Block::Zxid]];
         kinds
             .iter()
-            .find_map(|blocks| trailer(&self.rest, self.adler, blocks).ok())
+            .find_map(|blocks| trailer(&self.rest, self.checksum, blocks).ok())
             .ok_or(SnapshotError::Seal)
+    }
+}
+
+/// Reads one part of what stands between the header and the seals, and says what follows it: a seal
+/// behind the last node. Of any other part it reads nothing.
+pub(in crate::storage) fn body_part(
+    state: State,
+    reader: &mut Reader<'_>,
+    sink: &mut dyn SnapshotSink,
+) -> Result<State, SnapshotError> {
+    match state {
+        State::SessionCount => Ok(State::Sessions(count(reader)?)),
+        State::Sessions(0) => Ok(State::AclCount),
+        State::Sessions(left) => {
+            let session = SessionId::decode(reader).map_err(wrong)?;
+            sink.session(session, reader.i32().map_err(wrong)?)?;
+            Ok(State::Sessions(left - 1))
+        }
+        State::AclCount => Ok(State::Acls(count(reader)?)),
+        State::Acls(0) => Ok(State::Nodes),
+        State::Acls(left) => {
+            let id = reader.i64().map_err(wrong)?;
+            sink.acl(id, Vec::decode(reader).map_err(wrong)?)?;
+            Ok(State::Acls(left - 1))
+        }
+        State::Nodes => node(reader, sink),
+        State::Header | State::Seal | State::Trailer => Ok(state),
     }
 }
 
@@ -289,7 +312,11 @@ enum Block {
 }
 
 /// Reads the blocks behind the first seal, if they are these.
-fn trailer(bytes: &[u8], mut adler: Adler32, blocks: &[Block]) -> Result<Trailer, SnapshotError> {
+fn trailer(
+    bytes: &[u8],
+    mut checksum: Checksum,
+    blocks: &[Block],
+) -> Result<Trailer, SnapshotError> {
     let mut reader = Reader::new(bytes);
     let mut trailer = Trailer::default();
     for block in blocks {
@@ -298,10 +325,10 @@ fn trailer(bytes: &[u8], mut adler: Adler32, blocks: &[Block]) -> Result<Trailer
             Block::Digest => trailer.digest = digest(&mut reader).map_err(wrong)?,
             Block::Zxid => trailer.last_zxid = Some(Zxid::decode(&mut reader).map_err(wrong)?),
         }
-        adler.write_slice(bytes.get(start..reader.offset()).unwrap_or_default());
+        checksum.write(bytes.get(start..reader.offset()).unwrap_or_default());
         let start = reader.offset();
-        seal(&mut reader, adler)?;
-        adler.write_slice(bytes.get(start..reader.offset()).unwrap_or_default());
+        seal(&mut reader, checksum)?;
+        checksum.write(bytes.get(start..reader.offset()).unwrap_or_default());
     }
     reader.end().map_err(wrong)?;
     Ok(trailer)
@@ -332,10 +359,10 @@ fn node(reader: &mut Reader<'_>, sink: &mut dyn SnapshotSink) -> Result<State, S
     Ok(State::Nodes)
 }
 
-fn seal(reader: &mut Reader<'_>, adler: Adler32) -> Result<(), SnapshotError> {
+fn seal(reader: &mut Reader<'_>, checksum: Checksum) -> Result<(), SnapshotError> {
     let sum = reader.i64().map_err(wrong)?;
     let end = reader.take(END.len()).map_err(wrong)?;
-    let is_good = sum == i64::from(adler.checksum()) && end == END;
+    let is_good = sum == i64::from(checksum.get()) && end == END;
     if is_good { Ok(()) } else { Err(SnapshotError::Seal) }
 }
 

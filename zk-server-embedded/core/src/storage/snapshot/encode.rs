@@ -7,7 +7,6 @@
 
 use alloc::{collections::BTreeSet, vec::Vec};
 
-use adler2::Adler32;
 use zk_proto::{
     SessionId, Zxid,
     jute::{Encode, Writer},
@@ -15,18 +14,31 @@ use zk_proto::{
 };
 
 use super::{END, HEADER};
-use crate::tree::{NodeRef, Tree, Walk};
+use crate::{
+    storage::checksum::Checksum,
+    tree::{NodeRef, Tree, Walk},
+};
 
 /// One snapshot being written.
 #[derive(Debug)]
 pub struct SnapshotEncoder {
     zxid: Zxid,
-    has_digest: bool,
+    form: Form,
     /// Bytes that are not taken yet.
     writer: Writer,
-    adler: Adler32,
+    checksum: Checksum,
     acls: BTreeSet<i64>,
     walk: Option<Walk>,
+}
+
+/// What stands around the nodes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Form {
+    /// A file: header and seals, and the digest where the tree keeps one.
+    File { has_digest: bool },
+    /// What a leader sends: nothing but the `/` behind the last node.
+    // quorum-protocol.md 4.5
+    Stream,
 }
 
 /// Whether a snapshot is complete.
@@ -50,8 +62,21 @@ impl SnapshotEncoder {
         sessions: impl Iterator<Item = (SessionId, i32)>,
         has_digest: bool,
     ) -> Self {
+        Self::begin(tree, sessions, Form::File { has_digest })
+    }
+
+    /// Begins what a leader sends to a learner that is too far behind: the same without header and
+    /// seals.
+    // quorum-protocol.md 4.5
+    pub fn stream(tree: &Tree, sessions: impl Iterator<Item = (SessionId, i32)>) -> Self {
+        Self::begin(tree, sessions, Form::Stream)
+    }
+
+    fn begin(tree: &Tree, sessions: impl Iterator<Item = (SessionId, i32)>, form: Form) -> Self {
         let mut writer = Writer::new();
-        writer.raw(&HEADER);
+        if form != Form::Stream {
+            writer.raw(&HEADER);
+        }
         let sessions: Vec<_> = sessions.collect();
         writer.i32(count(sessions.len()));
         for (session, timeout_ms) in sessions {
@@ -66,9 +91,9 @@ impl SnapshotEncoder {
         }
         Self {
             zxid: tree.last_zxid(),
-            has_digest,
+            form,
             writer,
-            adler: Adler32::new(),
+            checksum: Checksum::new(),
             acls: acls.iter().map(|&(id, _)| id).collect(),
             walk: Some(tree.walk()),
         }
@@ -90,7 +115,7 @@ impl SnapshotEncoder {
                 break;
             }
         }
-        self.adler.write_slice(self.writer.as_slice());
+        self.checksum.write(self.writer.as_slice());
         out.extend_from_slice(self.writer.as_slice());
         self.writer.clear();
         if self.walk.is_some() { Step::More } else { Step::Done }
@@ -99,8 +124,9 @@ impl SnapshotEncoder {
     fn finish(&mut self, tree: &Tree) {
         self.walk = None;
         self.writer.string("/");
+        let Form::File { has_digest } = self.form else { return };
         self.seal();
-        if self.has_digest {
+        if has_digest {
             tree.last_zxid().encode(&mut self.writer);
             self.writer.i32(TxnDigest::VERSION);
             self.writer.i64(tree.digest().cast_signed());
@@ -112,9 +138,9 @@ impl SnapshotEncoder {
 
     /// Writes the checksum of everything in front of it.
     fn seal(&mut self) {
-        let mut adler = self.adler;
-        adler.write_slice(self.writer.as_slice());
-        self.writer.i64(i64::from(adler.checksum()));
+        let mut checksum = self.checksum;
+        checksum.write(self.writer.as_slice());
+        self.writer.i64(i64::from(checksum.get()));
         self.writer.raw(&END);
     }
 }

@@ -11,6 +11,7 @@ mod load;
 mod snappy;
 
 pub use decode::{Node, SnapshotDecoder, SnapshotError, SnapshotSink, Trailer};
+pub(super) use decode::{State, body_part};
 pub use encode::{SnapshotEncoder, Step};
 pub use file::{SnapshotFile, write_at_once};
 pub use load::{Discard, SNAPSHOT_BYTES_MAX, Verifier, load, looks_whole};
