@@ -2,11 +2,17 @@
 
 use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
-use zk_server_core::config::{FourLetterWords, PeerConfig, Secret};
+use zk_proto::ServerId;
+use zk_server_core::{
+    config::{FourLetterWords, PeerConfig, Secret},
+    member::MemberConfig,
+};
 
 use crate::{
     config_file::{ConfigFile, FileSettings},
-    member::{self, Door, Settings},
+    disk::MemoryFiles,
+    links::LinkSettings,
+    member::{self, Door, Settings, Starting},
     server::{Server, StartError},
     storage::{Directories, MemoryLog, Place},
 };
@@ -35,6 +41,8 @@ pub struct ServerBuilder {
     /// The session timeouts, where they do not follow from the tick.
     timeout_ms_min: Option<i32>,
     timeout_ms_max: Option<i32>,
+    /// How other members are reached.
+    links: Option<LinkSettings>,
 }
 
 impl ServerBuilder {
@@ -48,6 +56,7 @@ impl ServerBuilder {
             files: FileSettings::default(),
             timeout_ms_min: None,
             timeout_ms_max: None,
+            links: None,
         }
     }
 
@@ -65,6 +74,7 @@ impl ServerBuilder {
         builder.files = file.files;
         builder.timeout_ms_min = Some(file.peer.session_timeout_ms_min);
         builder.timeout_ms_max = Some(file.peer.session_timeout_ms_max);
+        builder.links.clone_from(&file.links);
         Ok(builder)
     }
 
@@ -191,11 +201,43 @@ impl ServerBuilder {
         log: Option<MemoryLog>,
     ) -> Result<Server, StartError> {
         let (config, place) = self.settled(log)?;
-        let backlog = self.backlog;
-        let settings = Settings { config, place, door, backlog, keeps_listener };
-        let started = member::start(settings).await;
-        let no_thread = |_| StartError::Thread(std::io::ErrorKind::OutOfMemory.into());
-        started.map_err(no_thread)?.map(Server::new)
+        let settings = self.settings(config, place, door, keeps_listener);
+        Server::from_start(member::start(settings).await)
+    }
+
+    /// Makes it a member of an ensemble.
+    pub(crate) fn into_member(
+        mut self,
+        id: ServerId,
+        member: MemberConfig,
+        links: LinkSettings,
+    ) -> Self {
+        self.config.id = id;
+        self.config.member = Some(member);
+        self.links = Some(links);
+        self
+    }
+
+    /// Launches the server and does not wait until it runs.
+    pub(crate) fn launch(self, door: Door) -> Result<Starting, StartError> {
+        let (config, place) = self.settled(None)?;
+        Ok(member::start(self.settings(config, place, door, false)))
+    }
+
+    /// As [`Self::launch`], in another place than the builder says.
+    pub(crate) fn launch_on(self, door: Door, place: Place) -> Result<Starting, StartError> {
+        let (config, _) = self.settled(None)?;
+        Ok(member::start(self.settings(config, place, door, false)))
+    }
+
+    fn settings(
+        self,
+        config: PeerConfig,
+        place: Place,
+        door: Door,
+        keeps_listener: bool,
+    ) -> Settings {
+        Settings { config, place, door, backlog: self.backlog, links: self.links, keeps_listener }
     }
 
     /// The settings with everything that follows from others, and where the data is.
@@ -221,6 +263,7 @@ impl ServerBuilder {
                 log: log.clone().filter(|log| log != data),
                 files: self.files,
             }),
+            (None, None) if config.member.is_some() => Place::Files(MemoryFiles::default()),
             (None, None) => Place::Memory(log),
             (None, Some(_)) => {
                 return Err(StartError::Settings("a log directory needs a data directory".into()));

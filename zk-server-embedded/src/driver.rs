@@ -24,6 +24,8 @@ pub(crate) enum Order {
     Call(Box<dyn FnOnce(&mut Hub) + Send>),
     /// Stops the member.
     Stop,
+    /// Stops the member as if its process had been killed.
+    Kill,
 }
 
 /// Why a member stopped.
@@ -35,8 +37,14 @@ pub enum StopReason {
     /// Storage failed. Nothing that was not durable was acknowledged; what the log holds is found
     /// at the next start.
     StorageFailed,
+    /// Its tree was not the leader's, and not after everything had been taken from the leader anew
+    /// either. Look for a fault of memory or of disk before it is started again; then it takes
+    /// everything once more.
+    Diverged,
     /// A bug struck it down. What was acknowledged is safe.
     Crashed,
+    /// A test killed it; see [`Ensemble::kill`](crate::ensemble::Ensemble::kill).
+    Killed,
 }
 
 /// Runs until the member stops.
@@ -78,6 +86,7 @@ impl Future for Driver {
                         call(hub);
                     }
                     Some(Order::Stop) | None => return Poll::Ready(StopReason::Asked),
+                    Some(Order::Kill) => return Poll::Ready(StopReason::Killed),
                 }
             }
             hub.storage.poll_wake(cx);
@@ -88,7 +97,12 @@ impl Future for Driver {
             }
             hub.drain(now);
             if hub.is_fenced() {
-                return Poll::Ready(StopReason::StorageFailed);
+                let is_diverged = hub.peer.is_diverged();
+                return Poll::Ready(if is_diverged {
+                    StopReason::Diverged
+                } else {
+                    StopReason::StorageFailed
+                });
             }
             let Some(deadline) = hub.next_deadline() else {
                 return Poll::Pending;

@@ -20,7 +20,8 @@
 //! |---|---|
 //! | a server in an application | [`Server::builder`] |
 //! | a server in a test, with faults and a clock | [`testing::TestServer`] |
-//! | a server by itself | the program `zk-server`, and [`config_file`] |
+//! | an ensemble in one process, whose members can be killed and cut off | [`ensemble::Ensemble`] |
+//! | a server or a member by itself | the program `zk-server`, and [`config_file`] |
 //!
 //! # Features
 //! `cli` (on by default) builds the program `zk-server` and what only it needs: a log subscriber
@@ -31,19 +32,23 @@ mod clock;
 pub mod config_file;
 mod disk;
 mod driver;
+pub mod ensemble;
 mod faults;
 mod host;
 mod hub;
+mod links;
 mod member;
 mod net;
 mod server;
 mod slots;
 mod storage;
 pub mod testing;
+mod wires;
 
 pub use builder::ServerBuilder;
 pub use driver::StopReason;
 pub use server::{Server, StartError, Stats, Stopped};
+pub use zk_server_core::output::{CloseCounts, CloseReason};
 
 /// The identity that `user:password` proves under the scheme `digest`: what stands in an ACL, and
 /// what [`ServerBuilder::super_digest`] takes.

@@ -4,7 +4,7 @@ use std::{fmt, io, net::SocketAddr};
 
 use tokio::sync::oneshot;
 use zk_proto::{SessionId, Zxid};
-use zk_server_core::input::Input;
+use zk_server_core::{input::Input, output::CloseCounts};
 
 use crate::{
     builder::ServerBuilder,
@@ -52,6 +52,8 @@ pub struct Stats {
     pub watches: usize,
     /// The last transaction applied.
     pub last_zxid: Zxid,
+    /// Connections the server has ended, by reason.
+    pub closed: CloseCounts,
 }
 
 /// Why a server did not start.
@@ -65,6 +67,16 @@ pub enum StartError {
         address: SocketAddr,
         /// Why not.
         source: io::Error,
+    },
+    /// A port for other members cannot be had.
+    #[error("cannot have {address}, the {what}: {error}")]
+    MemberPort {
+        /// Which of the two ports.
+        what: &'static str,
+        /// At which address.
+        address: String,
+        /// Why not.
+        error: io::Error,
     },
     /// The data directory cannot be used; says which file, what is wrong with it and what to do.
     #[error("{0}")]
@@ -91,6 +103,14 @@ impl Server {
 
     pub(crate) const fn new(running: Running) -> Self {
         Self { running, ended: None }
+    }
+
+    /// What came of launching a server.
+    pub(crate) fn from_start(
+        outcome: Result<Result<Running, StartError>, oneshot::error::RecvError>,
+    ) -> Result<Self, StartError> {
+        let no_thread = |_| StartError::Thread(io::ErrorKind::OutOfMemory.into());
+        outcome.map_err(no_thread)?.map(Self::new)
     }
 
     /// The address clients connect to, with the port that was chosen.
@@ -124,16 +144,11 @@ impl Server {
     /// # Errors
     /// [`Stopped`] when the server does not run any more.
     pub async fn expire_session(&self, session: SessionId) -> Result<(), Stopped> {
-        self.call(move |hub| {
-            let now = hub.clock.now();
-            hub.handle(now, Input::ExpireSession { session });
-            hub.drain(now);
-        })
-        .await
+        self.feed(move || Input::ExpireSession { session }).await
     }
 
-    /// Waits until the server stops by itself, which it does only when its storage fails or a bug
-    /// strikes it down.
+    /// Waits until the server stops by itself, which it does only when its storage fails, its tree
+    /// is not the leader's ([`StopReason::Diverged`]) or a bug strikes it down.
     pub async fn stopped(&mut self) -> StopReason {
         if let Some(reason) = self.ended {
             return reason;
@@ -144,9 +159,11 @@ impl Server {
         reason
     }
 
-    /// Stops the server and waits until it has: writes under way are finished and answered, then
-    /// connections and listener are closed and the data directory is released. Sessions live on for
-    /// their timeout and can be taken up again after a restart on the same data.
+    /// Stops the server and waits until it has: what was handed to its own disk is finished and, by
+    /// a server on its own, answered; then connections and listener are closed and the data
+    /// directory is released. A member of an ensemble does not wait for the others: a write that
+    /// they have yet to acknowledge gets no answer. Sessions live on for their timeout and can be
+    /// taken up again after a restart on the same data.
     pub async fn shutdown(self) -> StopReason {
         if let Some(reason) = self.ended {
             return reason;
@@ -162,6 +179,34 @@ impl Server {
         // Where the server has stopped already, nobody takes the order.
         drop(orders.send(Order::Stop).await);
         stopped.await.ok()
+    }
+
+    /// Stops the server as if its process had been killed, and waits until it is gone.
+    pub(crate) async fn kill(self) {
+        let Running { orders, stopped, .. } = self.running;
+        drop(orders.send(Order::Kill).await);
+        drop(stopped.await);
+    }
+
+    /// Hands one thing that happens to the server's peer.
+    pub(crate) async fn feed(
+        &self,
+        input: impl FnOnce() -> Input<'static> + Send + 'static,
+    ) -> Result<(), Stopped> {
+        self.call(move |hub| {
+            let now = hub.clock.now();
+            hub.handle(now, input());
+            hub.drain(now);
+        })
+        .await
+    }
+
+    /// Has something done on the server's thread, without waiting for it.
+    pub(crate) async fn order(
+        &self,
+        order: impl FnOnce(&mut Hub) + Send + 'static,
+    ) -> Result<(), Stopped> {
+        self.running.orders.send(Order::Call(Box::new(order))).await.map_err(|_| Stopped)
     }
 
     /// Does something on the server's thread.

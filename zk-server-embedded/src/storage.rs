@@ -1,33 +1,32 @@
 //! Where a member's transactions go: into a test's log, to the storage thread, or nowhere.
 
+mod opening;
+
 use std::{
     collections::{BTreeMap, VecDeque},
     path::PathBuf,
     task::{Context, Poll},
-    time::Duration,
 };
 
 use tokio::sync::mpsc;
 use zk_proto::{
-    SessionId, Zxid,
+    SessionId,
     txn::{Txn, TxnRecord},
 };
 use zk_server_core::{
     config::PeerConfig,
     input::Input,
+    member::MemberStart,
     storage::{
-        RecoverConfig, Recovered, Report,
-        disk::{Dir, DiskError},
-        log::Preallocation,
-        recover,
-        store::{Command, Event, StoreConfig},
+        Recovered, Report,
+        store::{Command, Event},
     },
     tree::{Tree, TreeConfig},
 };
 
 use crate::{
     config_file::FileSettings,
-    disk::{FsDisk, StorageEvent, StorageThread},
+    disk::{MemoryFiles, StorageEvent, StorageThread},
     server::StartError,
 };
 
@@ -38,6 +37,8 @@ pub(crate) enum Place {
     Memory(Option<MemoryLog>),
     /// In files.
     Directories(Directories),
+    /// In files that are kept in memory and outlive a member that is killed.
+    Files(MemoryFiles),
 }
 
 /// Directories and how files are kept there.
@@ -52,6 +53,15 @@ pub(crate) struct Directories {
 #[derive(Debug, Default)]
 pub(crate) struct MemoryLog {
     payloads: Vec<Vec<u8>>,
+}
+
+/// What a server starts from.
+#[derive(Debug)]
+pub(crate) enum Found {
+    /// One on its own.
+    Alone(Recovered),
+    /// A member of an ensemble.
+    Member(MemberStart),
 }
 
 /// Carries out what the peer asks of storage, and reports what is done.
@@ -80,20 +90,23 @@ impl Storage {
         place: Place,
         config: &mut PeerConfig,
         hash_seed: u64,
-    ) -> Result<(Self, Recovered), StartError> {
+    ) -> Result<(Self, Found), StartError> {
         let extended_types = config.extended_types;
         let tree = TreeConfig { extended_types, digest: config.digest, hash_seed };
-        let (kind, recovered) = match place {
+        let (kind, found) = match place {
             Place::Memory(log) => {
                 // There is nothing that a snapshot would shorten.
                 config.snapshot_txns = u64::MAX;
                 config.snapshot_log_bytes = 0;
                 let recovered = replay(log.as_ref(), tree);
-                (Kind::Memory(log), recovered)
+                (Kind::Memory(log), Found::Alone(recovered))
             }
-            Place::Directories(directories) => open_directories(&directories, config, tree)?,
+            Place::Directories(directories) => {
+                opening::open_directories(&directories, config, tree)?
+            }
+            Place::Files(files) => opening::open_files(&files, config, tree)?,
         };
-        Ok((Self { kind, done: VecDeque::new() }, recovered))
+        Ok((Self { kind, done: VecDeque::new() }, found))
     }
 
     /// Takes one command; it is on its way after the next [`Self::hand_over`].
@@ -102,25 +115,28 @@ impl Storage {
             Kind::Thread { asked, .. } => asked.push_back(command),
             Kind::Memory(log) => {
                 let event = match command {
-                    Command::Append { zxid, payload } => {
+                    Command::Append { batch } => {
                         if let Some(log) = log {
-                            log.payloads.push(payload);
+                            log.payloads.extend(batch.payloads().map(<[u8]>::to_vec));
                         }
-                        Event::Synced { zxid }
+                        Event::Synced { zxid: batch.last() }
                     }
                     Command::SnapshotBegin { .. } | Command::SnapshotPart { .. } => {
                         Event::SnapshotPartTaken
                     }
                     Command::SnapshotEnd => Event::SnapshotDone { is_good: true },
                     Command::Purge => return,
+                    Command::SaveEpoch { file, .. } => Event::EpochSaved(file),
+                    Command::Truncate { .. } => Event::CannotTruncate,
+                    Command::ReadLog { link, .. } => Event::LogRead { link, proposals: None },
                 };
                 // Appends that come together share one completion.
                 if let (
                     Event::Synced { zxid },
                     Some(StorageEvent::Done(Event::Synced { zxid: last })),
-                ) = (event, self.done.back_mut())
+                ) = (&event, self.done.back_mut())
                 {
-                    *last = zxid;
+                    *last = *zxid;
                     return;
                 }
                 self.done.push_back(StorageEvent::Done(event));
@@ -140,7 +156,7 @@ impl Storage {
 
     /// The oldest completion that was not taken yet.
     pub(crate) fn poll_done(&mut self) -> Option<Input<'static>> {
-        self.done.pop_front().map(|event| event.input())
+        self.done.pop_front().map(StorageEvent::into_input)
     }
 
     /// Takes what the thread has done, and sees to it that the task is woken by what comes next.
@@ -166,6 +182,22 @@ impl Storage {
         }
     }
 
+    /// Stops as if the process had been killed; see [`StorageThread::kill`].
+    pub(crate) fn kill(&mut self) {
+        if let Kind::Thread { thread, .. } = &mut self.kind
+            && let Some(thread) = thread.take()
+        {
+            thread.kill();
+        }
+    }
+
+    /// From now on a sync takes this long at least, in milliseconds. Only a storage thread waits.
+    pub(crate) fn slow_down(&self, sync_ms_min: u64) {
+        if let Kind::Thread { thread: Some(thread), .. } = &self.kind {
+            thread.slow_down(sync_ms_min);
+        }
+    }
+
     /// The log a test keeps.
     pub(crate) fn take_log(&mut self) -> Option<MemoryLog> {
         match &mut self.kind {
@@ -173,68 +205,6 @@ impl Storage {
             Kind::Thread { .. } => None,
         }
     }
-}
-
-fn open_directories(
-    directories: &Directories,
-    config: &mut PeerConfig,
-    tree: TreeConfig,
-) -> Result<(Kind, Recovered), StartError> {
-    let Directories { data, log, files } = directories;
-    let cannot_open = |error: DiskError| StartError::Data(format!("{}: {error}", data.display()));
-    let mut disk =
-        FsDisk::open(data, log.as_deref(), files.creates_directories).map_err(cannot_open)?;
-    config.shown.data_dir = disk.path(Dir::Snapshots).display().to_string();
-    config.shown.log_dir = disk.path(Dir::Logs).display().to_string();
-    let recover_config = RecoverConfig {
-        tree,
-        may_create: files.creates_database,
-        trusts_no_snapshot: files.trusts_empty_snapshots,
-        ..RecoverConfig::default()
-    };
-    let recovered = recover(&mut disk, &recover_config)
-        .map_err(|error| StartError::Data(format!("{}: {error}", data.display())))?;
-    if recovered.last_zxid == Zxid::NONE {
-        return Err(StartError::Data(format!(
-            "{}: the directory is empty and db.autocreate is off; put a file named `initialize` \
-             beside version-2 to begin a new database",
-            data.display()
-        )));
-    }
-    report(&recovered.report);
-    let (sender, events) = mpsc::unbounded_channel();
-    let store_config = store_config(files);
-    // Nobody listening any more means that the member has stopped.
-    let on_event = move |event| drop(sender.send(event));
-    let thread = StorageThread::spawn(disk, &recovered, store_config, on_event)
-        .map_err(StartError::Thread)?;
-    Ok((Kind::Thread { thread: Some(thread), asked: VecDeque::new(), events }, recovered))
-}
-
-fn store_config(files: &FileSettings) -> StoreConfig {
-    let step_bytes_max = files.preallocated_bytes.min(Preallocation::default().step_bytes_max);
-    let step_bytes_min = step_bytes_max.min(Preallocation::default().step_bytes_min);
-    let hours = |hours: u64| Duration::from_secs(hours.saturating_mul(3_600));
-    StoreConfig {
-        preallocation: Preallocation { step_bytes_min, step_bytes_max },
-        purge_every: (files.purge_hours > 0).then(|| hours(files.purge_hours)),
-        snapshots_kept: files.snapshots_kept,
-    }
-}
-
-/// Says what recovery found, where an operator may want to know.
-fn report(report: &Report) {
-    for (file, error) in &report.skipped {
-        tracing::warn!(%file, %error, "a snapshot is of no use and was passed over");
-    }
-    if let Some(cut) = &report.cut {
-        let (file, offset) = (&cut.file, cut.offset);
-        tracing::warn!(%file, offset, what = ?cut.what, "the torn end of a log was cut off");
-    }
-    if report.mismatches.count > 0 {
-        tracing::warn!(mismatches = ?report.mismatches, "digests in the log did not match");
-    }
-    tracing::info!(snapshot = ?report.snapshot, applied = report.applied, "recovered");
 }
 
 /// The state a log in memory stands for.

@@ -11,7 +11,7 @@ use zk_proto::{
     },
     jute,
 };
-use zk_server_embedded::testing::TestServer;
+use zk_server_embedded::{CloseReason, testing::TestServer};
 
 use support::{Raw, ask, block_on, create, framed, new_session, request_frame, server, server_as};
 
@@ -20,6 +20,11 @@ use support::{Raw, ask, block_on, create, framed, new_session, request_frame, se
 fn assert_serves(server: &TestServer) {
     assert_eq!(ask(server.local_addr(), "ruok"), "imok");
     Raw::connect(server.local_addr()).get("/").ok();
+}
+
+/// How many connections were ended for this reason.
+fn closed(server: &TestServer, reason: CloseReason) -> u64 {
+    block_on(server.stats()).expect("runs").closed.get(reason)
 }
 
 #[test]
@@ -37,6 +42,7 @@ fn m1_a_frame_too_short_for_a_header_closes_its_connection_only() {
         raw.send(&[0]);
         raw.assert_closed();
     }
+    assert_eq!(closed(&server, CloseReason::BadFrame), 8);
     assert_serves(&server);
 }
 
@@ -88,6 +94,7 @@ fn m4_a_handshake_that_takes_too_long_is_given_up() {
     block_on(server.clock().advance(Duration::from_millis(1_100))).expect("runs");
     silent.assert_closed();
     slow.assert_closed();
+    assert_eq!(closed(&server, CloseReason::HandshakeTimeout), 2);
     client.get("/").ok();
 }
 
@@ -337,6 +344,7 @@ fn connections_of_one_address_are_limited() {
     let server = server_as(TestServer::builder().connections_per_address_max(3));
     let mut clients: Vec<Raw> = (0..3).map(|_| Raw::connect(server.local_addr())).collect();
     Raw::open(server.local_addr()).assert_closed();
+    assert_eq!(closed(&server, CloseReason::TooManyConnections), 1);
     let mut last = clients.pop().expect("there are three");
     last.get("/").ok();
     let closed = last.call(OpCode::CloseSession, &support::Nothing);

@@ -126,7 +126,21 @@ fn wrong_invocations_and_files_are_told_apart() {
     let file = config_file("ensemble", "server.1=a:1:2\nserver.2=b:1:2\n");
     let (code, message) = outcome(&[file.to_str().expect("text")]);
     assert_eq!(code, Some(2));
-    assert!(message.contains("ensembles are not part of this version"), "{message}");
+    assert!(message.contains("myid: expected this server's number"), "{message}");
+}
+
+#[test]
+fn it_tells_how_a_running_server_is() {
+    let program = Program::start(&["--in-memory", "--listen", "127.0.0.1:0"]);
+    let address = program.address.to_string();
+    let Output { status, stdout, .. } =
+        self::program(&["--health", &address]).output().expect("a process");
+    assert_eq!((status.code(), &stdout[..]), (Some(0), &b"standalone\n"[..]));
+    program.signal("TERM");
+    assert_eq!(program.exit_code(), Some(0));
+    let (code, message) = outcome(&["--health", &address]);
+    assert_eq!(code, Some(1));
+    assert!(message.contains(&address), "{message}");
 }
 
 #[test]

@@ -263,7 +263,7 @@ fn dropping_the_handle_stops_the_server() {
 }
 
 #[test]
-fn two_servers_do_not_meet() {
+fn pitfall_60_two_servers_do_not_meet() {
     let (one, other) = (server(), server());
     Raw::connect(one.local_addr()).create("/a", b"", 0).ok();
     assert_eq!(Raw::connect(other.local_addr()).get("/a").error(), ErrorCode::NoNode);

@@ -1,8 +1,10 @@
 //! Every key of Apache `ZooKeeper` 3.9, and what it means here.
 
+use std::time::Duration;
+
 use zk_server_core::{config::FourLetterWords, front::FourLetter};
 
-use super::{ConfigError, Draft, values::Value};
+use super::{ConfigError, Draft, members, values::Value};
 
 /// What a key means.
 pub(super) enum Meaning {
@@ -28,6 +30,9 @@ pub(super) fn meaning_of(key: &str) -> Meaning {
     if let Some((_, problem)) = REFUSED.iter().find(|(refused, _)| *refused == key) {
         return Meaning::Refused(problem);
     }
+    if key.starts_with("authProvider.") {
+        return Meaning::Used(auth_provider);
+    }
     if SILENT.contains(&key) {
         return Meaning::Silent;
     }
@@ -43,7 +48,9 @@ type Apply = fn(&mut Draft, Value<'_>) -> Result<(), ConfigError>;
 
 const MILLIS: &str = "a whole number of milliseconds";
 const MILLIS_ABOVE_ZERO: &str = "a whole number of milliseconds above 0";
+const TICKS: &str = "a whole number of ticks";
 const COUNT: &str = "a whole number";
+const COUNT_ABOVE_ZERO: &str = "a whole number above 0";
 
 macro_rules! used {
     ($($key:literal => |$draft:ident, $value:ident| $body:expr,)*) => {
@@ -71,7 +78,7 @@ used! {
     "maxCnxns" => |draft, value| draft.peer.connections_max = value.number(COUNT)?,
     "4lw.commands.whitelist" => |draft, value| words(draft, value),
     "globalOutstandingLimit" => |draft, value| {
-        draft.peer.requests_outstanding_max = value.at_least(1, "a whole number above 0")?;
+        draft.peer.requests_outstanding_max = value.at_least(1, COUNT_ABOVE_ZERO)?;
     },
     "snapCount" => |draft, value| {
         draft.peer.snapshot_txns = value.number::<u64>(COUNT)?.max(2);
@@ -125,20 +132,109 @@ used! {
         draft.peer.container_check_ms = value.at_least(1, MILLIS_ABOVE_ZERO)?;
     },
     "znode.container.maxPerMinute" => |draft, value| {
-        draft.peer.containers_per_minute_max = value.at_least(1, "a whole number above 0")?;
+        draft.peer.containers_per_minute_max = value.at_least(1, COUNT_ABOVE_ZERO)?;
     },
     "znode.container.maxNeverUsedIntervalMs" => |draft, value| {
         draft.peer.container_never_used_ms = value.number(MILLIS)?;
     },
     "connection_throttle_tokens" => |draft, value| {
-        draft.peer.connect_tokens_max = value.number(COUNT)?;
+        draft.peer.connects.tokens_max = value.number(COUNT)?;
     },
     "connection_throttle_fill_time" => |draft, value| {
-        draft.peer.connect_fill_ms = value.at_least(1, MILLIS_ABOVE_ZERO)?;
+        draft.peer.connects.fill_ms = value.at_least(1, MILLIS_ABOVE_ZERO)?;
     },
     "connection_throttle_fill_count" => |draft, value| {
-        draft.peer.connect_fill_count = value.number(COUNT)?;
+        draft.peer.connects.fill_count = value.number(COUNT)?;
     },
+    "connection_throttle_freeze_time" => |draft, value| {
+        let millis: i32 = value.at_least(-1, "a whole number of milliseconds, or -1 for none")?;
+        draft.peer.connects.freeze_ms = u64::try_from(millis).ok();
+    },
+    "connection_throttle_drop_increase" => |draft, value| {
+        draft.peer.connects.drop_increase = value.share()?;
+    },
+    "connection_throttle_drop_decrease" => |draft, value| {
+        draft.peer.connects.drop_decrease = value.share()?;
+    },
+    "connection_throttle_decrease_ratio" => |draft, value| {
+        draft.peer.connects.decrease_ratio = value.share()?;
+    },
+    "connection_throttle_weight_enabled" => |draft, value| draft.weighs = value.switch()?,
+    "connection_throttle_global_session_weight" => |draft, value| {
+        draft.weights.new = value.at_least(1, COUNT_ABOVE_ZERO)?;
+    },
+    "connection_throttle_local_session_weight" => |draft, value| {
+        draft.weights.local = value.at_least(1, COUNT_ABOVE_ZERO)?;
+    },
+    "connection_throttle_renew_session_weight" => |draft, value| {
+        draft.weights.renewed = value.at_least(1, COUNT_ABOVE_ZERO)?;
+    },
+    "request_throttle_max_requests" => |draft, value| {
+        draft.peer.requests.requests_max = value.number(COUNT)?;
+    },
+    "request_throttle_stall_time" => |draft, value| {
+        draft.peer.requests.stall_ms = value.at_least(1, MILLIS_ABOVE_ZERO)?;
+    },
+    "request_throttle_drop_stale" => |draft, value| {
+        draft.peer.requests.drops_stale = value.switch()?;
+    },
+    "request_stale_connection_check" => |draft, value| {
+        draft.peer.requests.checks_connection = value.switch()?;
+    },
+    "request_stale_latency_check" => |draft, value| {
+        draft.peer.requests.checks_latency = value.switch()?;
+    },
+    "throttled_op_wait_time" => |draft, value| {
+        draft.peer.requests.wait_ms_max = value.number(MILLIS)?;
+    },
+    "largeRequestThreshold" => |draft, value| {
+        const EXPECTED: &str = "a whole number of bytes above 0, or -1 for none";
+        let bytes: i32 = value.at_least(-1, EXPECTED)?;
+        draft.peer.requests.large_bytes = match usize::try_from(bytes) {
+            Ok(0) => return Err(value.unexpected(EXPECTED)),
+            Ok(bytes) => Some(bytes),
+            Err(_) => None,
+        };
+    },
+    "largeRequestMaxBytes" => |draft, value| {
+        draft.peer.requests.large_bytes_max =
+            value.at_least(1, "a whole number of bytes above 0")?;
+    },
+    "dynamicConfigFile" => |draft, value| {
+        draft.member.dynamic_file = Some((directory(value)?, value.setting.clone()));
+    },
+    "initLimit" => |draft, value| {
+        draft.member.init_ticks = Some(value.number(TICKS)?);
+    },
+    "syncLimit" => |draft, value| {
+        draft.member.sync_ticks = Some(value.number(TICKS)?);
+    },
+    "leaderServes" => |draft, value| draft.member.leader_serves = value.switch()?,
+    "standaloneEnabled" => |draft, value| {
+        draft.member.is_standalone_enabled = value.switch()?;
+    },
+    "peerType" => |draft, value| draft.member.kind = Some(members::kind(value)?),
+    "electionAlg" => |_draft, value| {
+        if value.text() != "3" {
+            return Err(value.unexpected("3, the only election there is"));
+        }
+    },
+    "localSessionsEnabled" => |draft, value| {
+        draft.member.has_local_sessions = value.switch()?;
+    },
+    "localSessionsUpgradingEnabled" => |draft, value| {
+        draft.member.upgrades_local_sessions = value.switch()?;
+    },
+    "electionPortBindRetry" => |draft, value| {
+        let tries: u32 = value.number(COUNT)?;
+        draft.member.bind_tries = (tries > 0).then_some(tries);
+    },
+    "cnxTimeout" => |draft, value| {
+        let millis = value.at_least(1, MILLIS_ABOVE_ZERO)?;
+        draft.member.dial_timeout = Duration::from_millis(millis);
+    },
+    "quorumListenOnAllIPs" => |draft, value| draft.member.listens_on_all = value.switch()?,
+    "multiAddress.enabled" => |draft, value| draft.member.has_address_lists = value.switch()?,
     "forceSync" => |draft, value| {
         if !value.switch()? {
             draft.warnings.push(format!(
@@ -165,6 +261,18 @@ fn directory(value: Value<'_>) -> Result<std::path::PathBuf, ConfigError> {
     } else {
         Ok(value.text().into())
     }
+}
+
+/// Providers that are there without being asked for change nothing. Any other would decide whom to
+/// let in.
+fn auth_provider(_: &mut Draft, value: Value<'_>) -> Result<(), ConfigError> {
+    const BUILT_IN: [&str; 2] = ["IPAuthenticationProvider", "DigestAuthenticationProvider"];
+    const EXPECTED: &str = "IPAuthenticationProvider or DigestAuthenticationProvider, which are \
+                            always there: no other is part of this version, so nobody could show \
+                            who they are";
+    let class = value.text().strip_prefix("org.apache.zookeeper.server.auth.");
+    let is_built_in = class.is_some_and(|class| BUILT_IN.contains(&class));
+    if is_built_in || value.text().is_empty() { Ok(()) } else { Err(value.unexpected(EXPECTED)) }
 }
 
 /// A limit of session timeouts; −1 leaves it to the tick.
@@ -205,41 +313,41 @@ const REFUSED: &[(&str, &str)] = &[
     ("secureClientPort", TLS),
     ("secureClientPortAddress", TLS),
     ("client.portUnification", TLS),
-    ("dynamicConfigFile", "expected no ensemble: ensembles are not part of this version"),
     ("sessionRequireClientSASLAuth", SASL),
+    ("requireClientAuthScheme", SASL),
+    ("quorum.auth.enableSasl", QUORUM_SASL),
+    ("quorum.auth.learnerRequireSasl", QUORUM_SASL),
+    ("quorum.auth.serverRequireSasl", QUORUM_SASL),
+    ("sslQuorum", QUORUM_TLS),
     ("ensembleAuthName", "expected nothing: the scheme `ensemble` is not part of this version"),
 ];
-const TLS: &str = "expected no TLS port: TLS is not part of this version";
-const SASL: &str = "expected nothing: SASL is not part of this version";
+const TLS: &str =
+    "expected no TLS port: TLS is not part of this version, so clients could not come in";
+const QUORUM_SASL: &str =
+    "expected no proof of identity between members: SASL is not part of this version";
+const QUORUM_TLS: &str =
+    "expected no TLS between members: TLS is not part of this version, so everybody could listen";
+const SASL: &str =
+    "expected nothing: SASL is not part of this version, so no client could show who it is";
 
 /// Keys of ensembles, which a lone server's file often has, and keys that say what is so anyway.
 const SILENT: &[&str] = &[
-    "initLimit",
-    "syncLimit",
     "connectToLearnerMasterLimit",
-    "electionAlg",
-    "peerType",
     // A server on its own checks ACLs as it writes, whatever this says.
     "enableEagerACLCheck",
-    "standaloneEnabled",
-    "quorumListenOnAllIPs",
     "syncEnabled",
-    "cnxTimeout",
-    "leaderServes",
-    "electionPortBindRetry",
     "quorumCnxnTimeoutMs",
     "admin.enableServer",
     "serverCnxnFactory",
     "fsync.warningthresholdms",
     "serializeLastProcessedZxid.enabled",
+    // The longest time a shutdown waits for requests that wait; here it does not wait for them.
+    "request_throttler.shutdownTimeout",
 ];
 
 /// Keys that tune what is not there.
 const WITHOUT_EFFECT: &[&str] = &[
     "observerMasterPort",
-    "localSessionsEnabled",
-    "localSessionsUpgradingEnabled",
-    "sslQuorum",
     "portUnification",
     "sslQuorumReloadCertFiles",
     "oraclePath",
@@ -263,23 +371,6 @@ const WITHOUT_EFFECT: &[&str] = &[
     "bitHashCacheSize",
     "emulate353TTLNodes",
     "allowSaslFailedClients",
-    "connection_throttle_freeze_time",
-    "connection_throttle_drop_increase",
-    "connection_throttle_drop_decrease",
-    "connection_throttle_decrease_ratio",
-    "connection_throttle_weight_enabled",
-    "connection_throttle_global_session_weight",
-    "connection_throttle_local_session_weight",
-    "connection_throttle_renew_session_weight",
-    "request_throttle_max_requests",
-    "request_throttle_stall_time",
-    "request_throttle_drop_stale",
-    "request_stale_connection_check",
-    "request_stale_latency_check",
-    "throttled_op_wait_time",
-    "request_throttler.shutdownTimeout",
-    "largeRequestThreshold",
-    "largeRequestMaxBytes",
     "letAnySaslUserDoX",
     "SASLAuthenticationProvider.superPassword",
     "X509AuthenticationProvider.superUser",
@@ -298,7 +389,6 @@ const WITHOUT_EFFECT: &[&str] = &[
 const FAMILIES_WITHOUT_EFFECT: &[&str] = &[
     "admin.",
     "audit.",
-    "authProvider.",
     "client.certReload",
     "commitProcessor.",
     "fastleader.",

@@ -6,6 +6,7 @@
 //! that names the line and what was expected.
 
 mod keys;
+mod members;
 mod properties;
 mod values;
 
@@ -16,9 +17,14 @@ use std::{
     path::PathBuf,
 };
 
-use zk_server_core::config::PeerConfig;
+use zk_server_core::config::{ConnectWeights, PeerConfig};
 
-use self::{keys::Meaning, values::Value};
+use self::{
+    keys::Meaning,
+    members::{MemberDraft, Membership},
+    values::Value,
+};
+use crate::links::LinkSettings;
 
 /// What a configuration file says, checked and complete.
 #[derive(Clone, Debug)]
@@ -38,6 +44,8 @@ pub struct ConfigFile {
     pub files: FileSettings,
     /// What was passed over, one line each; for the log.
     pub warnings: Vec<String>,
+    /// How other members are reached.
+    pub(crate) links: Option<LinkSettings>,
 }
 
 /// How files are kept.
@@ -84,7 +92,8 @@ impl Default for FileSettings {
 }
 
 impl ConfigFile {
-    /// Reads the text of a configuration file.
+    /// Reads the text of a configuration file. For a member of an ensemble this also reads the file
+    /// `myid` in its data directory, and the one that `dynamicConfigFile` names.
     ///
     /// # Errors
     /// [`ConfigError`] naming the line.
@@ -134,8 +143,8 @@ impl ConfigFile {
                 )),
             }
         }
-        draft.members(&members)?;
-        draft.complete()
+        let membership = draft.membership(members)?;
+        draft.complete(membership)
     }
 }
 
@@ -151,45 +160,20 @@ struct Draft {
     backlog: Option<u32>,
     timeout_ms_min: Option<i32>,
     timeout_ms_max: Option<i32>,
+    /// Whether connections cost tokens by their weight.
+    weighs: bool,
+    weights: ConnectWeights,
     enforces_auth: bool,
     auth_schemes: Vec<String>,
+    member: MemberDraft,
     warnings: Vec<String>,
 }
 
 impl Draft {
-    /// One member alone is no ensemble; more are.
-    // ZooKeeper: QuorumPeerConfig.parseDynamicConfig
-    fn members(&mut self, members: &[Setting]) -> Result<(), ConfigError> {
-        let servers = || members.iter().filter(|setting| setting.key.contains("server."));
-        match (servers().nth(1), members.first()) {
-            (Some(second), _) => Err(error(
-                second,
-                "expected a single server: ensembles are not part of this version; \
-                 remove the server.N lines to run this server alone",
-            )),
-            (None, Some(only)) => {
-                self.warnings.push(format!(
-                    "{}: {} alone makes no ensemble; running standalone",
-                    only.place,
-                    only.key.escape_debug()
-                ));
-                Ok(())
-            }
-            (None, None) => Ok(()),
-        }
-    }
-
-    fn complete(mut self) -> Result<ConfigFile, ConfigError> {
+    fn complete(mut self, membership: Option<Membership>) -> Result<ConfigFile, ConfigError> {
+        let by_list = membership.as_ref().and_then(|membership| membership.client);
+        let listen = by_list.map_or_else(|| self.listen(), Ok)?;
         let data_dir = self.data_dir.ok_or_else(|| missing("dataDir", "a directory"))?;
-        let port = self.port.ok_or_else(|| missing("clientPort", "a port"))?;
-        let listen = match &self.host {
-            None => SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), port),
-            Some((host, setting)) => (host.as_str(), port)
-                .to_socket_addrs()
-                .ok()
-                .and_then(|mut addresses| addresses.next())
-                .ok_or_else(|| error(setting, "expected an address of this machine"))?,
-        };
         let ticks =
             |count: u64| i32::try_from(self.peer.tick_ms.saturating_mul(count)).unwrap_or(i32::MAX);
         let shortest = self.timeout_ms_min.unwrap_or_else(|| ticks(2));
@@ -205,14 +189,41 @@ impl Draft {
         }
         self.peer.session_timeout_ms_min = shortest;
         self.peer.session_timeout_ms_max = longest;
+        // ZooKeeper: BlueThrottle (the static block)
+        self.peer.connects.weights = self.weighs.then(|| ConnectWeights {
+            new: self.weights.new.max(self.weights.local),
+            renewed: self.weights.renewed.max(self.weights.local),
+            ..self.weights
+        });
         if self.enforces_auth && self.auth_schemes.is_empty() {
             return Err(missing("enforce.auth.schemes", "schemes, as enforce.auth.enabled is set"));
+        }
+        let is_offered =
+            |scheme: &str| scheme == "ip" || scheme == "digest" && self.peer.digest_auth;
+        if self.enforces_auth
+            && let Some(missing) = self.auth_schemes.iter().find(|scheme| !is_offered(scheme))
+        {
+            // ZooKeeper: AuthenticationHelper.validateConfiguredProperties
+            return Err(ConfigError {
+                place: "settings".into(),
+                key: "enforce.auth.schemes".into(),
+                problem: format!(
+                    "expected schemes that clients can use here (ip, and digest unless it is \
+                     switched off), found \"{}\"",
+                    missing.escape_debug()
+                ),
+            });
         }
         self.peer.required_auth = if self.enforces_auth { self.auth_schemes } else { Vec::new() };
         if self.peer.skip_acl {
             self.warnings.push("skipACL: every client may do everything".into());
         }
         let log_dir = self.log_dir.unwrap_or_else(|| data_dir.clone());
+        let links = membership.map(|membership| {
+            self.peer.id = membership.id;
+            self.peer.member = Some(membership.config);
+            membership.links
+        });
         Ok(ConfigFile {
             peer: self.peer,
             listen,
@@ -221,13 +232,27 @@ impl Draft {
             log_dir,
             files: self.files,
             warnings: self.warnings,
+            links,
         })
+    }
+
+    /// Where clients come in by the keys that say so.
+    fn listen(&self) -> Result<SocketAddr, ConfigError> {
+        let port = self.port.ok_or_else(|| missing("clientPort", "a port"))?;
+        match &self.host {
+            None => Ok(SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), port)),
+            Some((host, setting)) => (host.as_str(), port)
+                .to_socket_addrs()
+                .ok()
+                .and_then(|mut addresses| addresses.next())
+                .ok_or_else(|| error(setting, "expected an address of this machine")),
+        }
     }
 }
 
 /// Whether a value switches something off that is off.
 fn says_no(value: &str) -> bool {
-    value.is_empty() || ["false", "no"].iter().any(|no| value.eq_ignore_ascii_case(no))
+    value.is_empty() || ["false", "no", "none"].iter().any(|no| value.eq_ignore_ascii_case(no))
 }
 
 fn missing(key: &str, expected: &str) -> ConfigError {
@@ -244,3 +269,6 @@ fn error(setting: &Setting, problem: &str) -> ConfigError {
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+mod member_tests;

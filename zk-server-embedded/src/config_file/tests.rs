@@ -1,6 +1,8 @@
 //! Files as people write them.
 
-use zk_server_core::config::{FourLetterWords, Secret};
+use zk_server_core::config::{
+    ConnectThrottle, ConnectWeights, FourLetterWords, RequestThrottle, Secret, Share,
+};
 
 use super::*;
 
@@ -84,18 +86,43 @@ fn unknown_keys_are_warned_about_and_ignored() {
 }
 
 #[test]
-fn an_ensemble_is_refused_and_a_lone_member_is_not() {
-    let one = with("server.1=a:2888:3888").expect("standalone");
-    assert_eq!(one.warnings.len(), 1);
-    let error = error_of("server.1=a:2888:3888\nserver.2=b:2888:3888");
-    assert!(error.starts_with("line 4: server.2: expected a single server"), "{error}");
-}
-
-#[test]
 fn what_protects_is_never_passed_over() {
-    for line in ["secureClientPort=2281", "sessionRequireClientSASLAuth=true", "ensembleAuthName=a"]
-    {
-        assert!(with(line).is_err(), "{line}");
+    for line in [
+        "secureClientPort=2281",
+        "secureClientPortAddress=::1",
+        "client.portUnification=true",
+        "sessionRequireClientSASLAuth=true",
+        "requireClientAuthScheme=sasl",
+        "authProvider.1=org.apache.zookeeper.server.auth.SASLAuthenticationProvider",
+        "authProvider.x509=org.apache.zookeeper.server.auth.X509AuthenticationProvider",
+        "authProvider.own=com.example.IPAuthenticationProvider",
+        "quorum.auth.enableSasl=true",
+        "quorum.auth.learnerRequireSasl=true",
+        "quorum.auth.serverRequireSasl=true",
+        "sslQuorum=true",
+        "ensembleAuthName=a",
+        "enforce.auth.enabled=true",
+        "enforce.auth.enabled=true\nenforce.auth.schemes=digest,sasl",
+        "enforce.auth.enabled=true\nenforce.auth.schemes=digest\n\
+         DigestAuthenticationProvider.enabled=false",
+    ] {
+        let key = line.rsplit('\n').next_back().and_then(|line| line.split('=').next());
+        let error = error_of(line);
+        let key = key.unwrap_or_default().replace("enabled", "schemes");
+        assert!(error.contains(&format!("{key}: expected ")), "{line}: {error}");
+    }
+    let provider = "org.apache.zookeeper.server.auth.DigestAuthenticationProvider";
+    for line in [
+        "requireClientAuthScheme=none",
+        "sslQuorum=false",
+        "quorum.auth.enableSasl=false",
+        "enforce.auth.schemes=sasl",
+        &format!("authProvider.1={provider}"),
+    ] {
+        assert_eq!(with(line).expect("it asks for nothing").warnings, [""; 0], "{line}");
+    }
+    for line in ["ssl.keyStore.location=/k", "superUser=me", "audit.enable=true"] {
+        assert_eq!(with(line).expect("harmless").warnings.len(), 1, "{line}");
     }
     for line in ["sessionRequireClientSASLAuth=false", "client.portUnification=False"] {
         assert_eq!(with(line).expect("it asks for nothing").warnings, [""; 0], "{line}");
@@ -116,12 +143,14 @@ fn m55_the_super_users_identity_is_not_shown() {
 
 #[test]
 fn m54_what_is_said_about_a_file_stays_on_its_line() {
-    for line in ["no\\nkey\\u001b[2J=1", "4lw.commands.whitelist=a\\nb", "server.1\\n=x"] {
+    for line in ["no\\nkey\\u001b[2J=1", "4lw.commands.whitelist=a\\nb"] {
         let warnings = with(line).expect("complete").warnings;
         assert_eq!(warnings.len(), 1, "{line}");
         assert!(!warnings[0].chars().any(char::is_control), "{warnings:?}");
     }
-    assert!(!error_of("tickTime=a\\nb").chars().any(char::is_control));
+    for line in ["tickTime=a\\nb", "server.1\\n=x"] {
+        assert!(!error_of(line).chars().any(char::is_control));
+    }
 }
 
 #[test]
@@ -137,15 +166,91 @@ fn words_and_lists_are_split_at_commas() {
     let only = FourLetterWords::Only(vec!["ruok".into(), "mntr".into()]);
     assert_eq!(words("4lw.commands.whitelist=ruok, mntr"), only);
     let file =
-        with("enforce.auth.enabled=true\nenforce.auth.schemes=digest, sasl").expect("complete");
-    assert_eq!(file.peer.required_auth, ["digest", "sasl"]);
+        with("enforce.auth.enabled=true\nenforce.auth.schemes=digest, ip").expect("complete");
+    assert_eq!(file.peer.required_auth, ["digest", "ip"]);
     assert!(with("enforce.auth.enabled=true").is_err());
+}
+
+#[test]
+fn requests_are_throttled_as_the_file_says() {
+    assert_eq!(with("").expect("complete").peer.requests, RequestThrottle::default());
+    let file = with(
+        "request_throttle_max_requests=20\nrequest_throttle_stall_time=7\n\
+         request_throttle_drop_stale=false\nrequest_stale_connection_check=false\n\
+         request_stale_latency_check=true\nthrottled_op_wait_time=50\n\
+         zookeeper.largeRequestThreshold=1024\nlargeRequestMaxBytes=4096\n\
+         request_throttler.shutdownTimeout=5000\n",
+    )
+    .expect("complete");
+    let expected = RequestThrottle {
+        requests_max: 20,
+        stall_ms: 7,
+        drops_stale: false,
+        checks_connection: false,
+        checks_latency: true,
+        wait_ms_max: 50,
+        large_bytes: Some(1_024),
+        large_bytes_max: 4_096,
+    };
+    assert_eq!((file.peer.requests, file.warnings), (expected, Vec::<String>::new()));
+    let none = with("largeRequestThreshold=-1").expect("complete");
+    assert_eq!(none.peer.requests.large_bytes, None);
+    for line in
+        ["largeRequestThreshold=0", "largeRequestMaxBytes=0", "request_throttle_max_requests=-1"]
+    {
+        assert!(with(line).is_err(), "{line}");
+    }
+}
+
+#[test]
+fn connections_are_throttled_as_the_file_says() {
+    assert_eq!(with("").expect("complete").peer.connects, ConnectThrottle::default());
+    let file = with(
+        "connection_throttle_tokens=20\nconnection_throttle_fill_time=7\n\
+         connection_throttle_fill_count=2\nconnection_throttle_freeze_time=30\n\
+         connection_throttle_drop_increase=0.1\nconnection_throttle_drop_decrease=0.015\n\
+         connection_throttle_decrease_ratio=1\nconnection_throttle_weight_enabled=true\n\
+         connection_throttle_global_session_weight=8\n\
+         connection_throttle_local_session_weight=5\n\
+         connection_throttle_renew_session_weight=4\n",
+    )
+    .expect("complete");
+    let expected = ConnectThrottle {
+        tokens_max: 20,
+        fill_ms: 7,
+        fill_count: 2,
+        freeze_ms: Some(30),
+        drop_increase: Share::of_billion(100_000_000),
+        drop_decrease: Share::of_billion(15_000_000),
+        decrease_ratio: Share::ALL,
+        weights: Some(ConnectWeights { new: 8, renewed: 5, local: 5 }),
+    };
+    assert_eq!((file.peer.connects, file.warnings), (expected, Vec::<String>::new()));
+    let off = "connection_throttle_freeze_time=-1\nconnection_throttle_global_session_weight=9";
+    assert_eq!(with(off).expect("complete").peer.connects, ConnectThrottle::default());
+    for line in [
+        "connection_throttle_drop_increase=1.5",
+        "connection_throttle_drop_decrease=NaN",
+        "connection_throttle_renew_session_weight=0",
+    ] {
+        assert!(with(line).is_err(), "{line}");
+    }
 }
 
 #[test]
 fn an_address_is_resolved() {
     let file = with("clientPortAddress=127.0.0.1").expect("complete");
     assert_eq!(file.listen, "127.0.0.1:2181".parse().expect("an address"));
+}
+
+#[test]
+fn m54_an_error_stays_on_one_line_whatever_a_files_name_holds() {
+    for lines in
+        ["dynamicConfigFile=o\\t\\u0000", "dataDir=o\\n\\u0007\nserver.1=a:1:2\nserver.2=b:1:2"]
+    {
+        let error = with(lines).expect_err("no such file");
+        assert!(!error.to_string().contains(char::is_control), "{error}");
+    }
 }
 
 #[test]

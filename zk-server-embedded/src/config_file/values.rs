@@ -2,6 +2,8 @@
 
 use std::str::FromStr;
 
+use zk_server_core::config::Share;
+
 use super::{ConfigError, Setting};
 
 /// A value with its key and place.
@@ -32,6 +34,22 @@ impl<'a> Value<'a> {
     ) -> Result<T, ConfigError> {
         let number: T = self.number(expected)?;
         if number < least { Err(self.unexpected(expected)) } else { Ok(number) }
+    }
+
+    /// A share between nothing and all of something, as a decimal.
+    pub(super) fn share(self) -> Result<Share, ConfigError> {
+        const EXPECTED: &str = "a number from 0 to 1";
+        let number: f64 = self.number(EXPECTED)?;
+        if !(0.0..=1.0).contains(&number) {
+            return Err(self.unexpected(EXPECTED));
+        }
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "between zero and a billion"
+        )]
+        let billionths = (number * 1e9).round() as u32;
+        Ok(Share::of_billion(billionths))
     }
 
     /// A switch, in either of the spellings Apache uses.

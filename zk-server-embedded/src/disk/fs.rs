@@ -163,6 +163,10 @@ impl FsDisk {
 }
 
 impl Disk for FsDisk {
+    fn is_split(&self) -> bool {
+        self.path(Dir::Logs) != self.path(Dir::Snapshots)
+    }
+
     fn list(&mut self, dir: Dir) -> Result<Vec<Entry>, DiskError> {
         self.try_list(dir).map_err(|error| failed(&error, "list", &self.path(dir)))
     }

@@ -7,16 +7,18 @@
 use std::{
     collections::VecDeque,
     fmt, io,
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     thread::{self, JoinHandle},
     time::{Duration, Instant as Clock},
 };
 
 use zk_proto::Instant;
 use zk_server_core::storage::{
-    Recovered,
     disk::{Disk, DiskError, DiskErrorKind, Place},
-    store::{Command, Left, Store, StoreConfig},
+    store::{Command, Event, Left, Store},
 };
 
 use super::StorageEvent;
@@ -46,6 +48,8 @@ struct Queue {
     filled: Condvar,
     /// The thread took what was there, or stopped.
     drained: Condvar,
+    /// How long a sync takes at least, in milliseconds: a test's slow disk.
+    sync_ms_min: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -53,34 +57,26 @@ struct Waiting {
     commands: VecDeque<Command>,
     /// No more will be submitted.
     is_closed: bool,
+    /// Nothing more is to be done, whatever was submitted.
+    is_killed: bool,
     /// Nothing will be done any more.
     is_stopped: bool,
 }
 
 impl StorageThread {
-    /// Starts the thread where recovery ended. `on_event` is called on that thread and must not
-    /// wait for whoever submits.
+    /// Starts the thread. The store's clock begins at [`Instant::ORIGIN`]. `on_event` is called on
+    /// that thread and must not wait for whoever submits.
     ///
     /// # Errors
     /// When the operating system has no thread left.
-    pub(crate) fn spawn<D, F>(
-        disk: D,
-        recovered: &Recovered,
-        config: StoreConfig,
-        on_event: F,
-    ) -> io::Result<Self>
+    pub(crate) fn spawn<D, F>(disk: D, store: Store, on_event: F) -> io::Result<Self>
     where
         D: Disk + Send + 'static,
         F: FnMut(StorageEvent) + Send + 'static,
     {
         let queue = Arc::new(Queue::default());
-        let worker = Worker {
-            disk,
-            store: Store::new(recovered, config, Instant::ORIGIN),
-            queue: Arc::clone(&queue),
-            on_event,
-            origin: Clock::now(),
-        };
+        let worker =
+            Worker { disk, store, queue: Arc::clone(&queue), on_event, origin: Clock::now() };
         let thread = thread::Builder::new().name("zk-storage".into()).spawn(|| worker.run())?;
         Ok(Self { queue, thread: Some(thread) })
     }
@@ -108,6 +104,25 @@ impl StorageThread {
             self.queue.filled.notify_one();
         }
         Ok(())
+    }
+
+    /// From now on a sync takes this long at least, in milliseconds.
+    pub(crate) fn slow_down(&self, sync_ms_min: u64) {
+        self.queue.sync_ms_min.store(sync_ms_min, Ordering::Relaxed);
+        self.queue.filled.notify_one();
+    }
+
+    /// Stops after whatever the disk is doing at the moment, as if the process had been killed:
+    /// what is not on stable storage by then never gets there.
+    pub(crate) fn kill(mut self) {
+        {
+            let mut waiting = self.queue.lock();
+            waiting.is_killed = true;
+            waiting.commands.clear();
+        }
+        self.queue.filled.notify_one();
+        // What the disk says does not matter any more.
+        drop(self.join());
     }
 
     /// Finishes what was submitted and gives the directory back.
@@ -153,7 +168,7 @@ impl Queue {
     }
 
     /// Everything that waits, and whether more may come; waits for something, at most this long.
-    fn drain(&self, patience: Patience, into: &mut VecDeque<Command>) -> bool {
+    fn drain(&self, patience: Patience, into: &mut VecDeque<Command>) -> Coming {
         let mut waiting = self.lock();
         while waiting.commands.is_empty() && !waiting.is_closed {
             match patience {
@@ -173,7 +188,26 @@ impl Queue {
         }
         std::mem::swap(&mut waiting.commands, into);
         self.drained.notify_all();
-        waiting.is_closed
+        match (waiting.is_killed, waiting.is_closed) {
+            (true, _) => Coming::Killed,
+            (false, true) => Coming::NoMore,
+            (false, false) => Coming::More,
+        }
+    }
+
+    /// Waits until a slow disk would be done with a sync that began then, or nobody waits for it.
+    fn wait_for_slow_disk(&self, began: Clock) {
+        let mut waiting = self.lock();
+        while !waiting.is_killed && !waiting.is_closed {
+            let took = Duration::from_millis(self.sync_ms_min.load(Ordering::Relaxed));
+            let Some(left) = took.checked_sub(began.elapsed()) else { return };
+            let result = self.filled.wait_timeout(waiting, left);
+            waiting = result.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    fn is_killed(&self) -> bool {
+        self.lock().is_killed
     }
 
     fn stop(&self) {
@@ -182,6 +216,15 @@ impl Queue {
         waiting.commands.clear();
         self.drained.notify_all();
     }
+}
+
+/// What may still be submitted.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Coming {
+    More,
+    NoMore,
+    /// Nothing, and what was submitted does not count any more either.
+    Killed,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -204,7 +247,6 @@ impl<D: Disk, F: FnMut(StorageEvent)> Worker<D, F> {
         let result = self.work();
         self.report();
         if let Err(error) = &result {
-            tracing::error!(%error, "storage failed");
             (self.on_event)(StorageEvent::Failed(error.clone()));
         }
         result
@@ -214,13 +256,27 @@ impl<D: Disk, F: FnMut(StorageEvent)> Worker<D, F> {
         let mut patience = Patience::None;
         let mut commands = VecDeque::new();
         loop {
-            let is_closed = self.queue.drain(patience, &mut commands);
+            let coming = self.queue.drain(patience, &mut commands);
+            if coming == Coming::Killed {
+                return Ok(());
+            }
+            let is_asked = !commands.is_empty();
             for command in commands.drain(..) {
                 self.store.take(&mut self.disk, command)?;
             }
+            if self.queue.is_killed() {
+                return Ok(());
+            }
+            let began = Clock::now();
             self.store.flush(&mut self.disk)?;
-            self.report();
-            if is_closed {
+            if is_asked {
+                self.queue.wait_for_slow_disk(began);
+            }
+            let took = began.elapsed();
+            if self.report() {
+                (self.on_event)(StorageEvent::Flushed(took));
+            }
+            if coming == Coming::NoMore {
                 return self.store.shut_down(&mut self.disk);
             }
             let now = self.now();
@@ -233,10 +289,14 @@ impl<D: Disk, F: FnMut(StorageEvent)> Worker<D, F> {
         }
     }
 
-    fn report(&mut self) {
+    /// Reports what is done, and says whether transactions have become durable.
+    fn report(&mut self) -> bool {
+        let mut has_synced = false;
         while let Some(event) = self.store.poll_event() {
+            has_synced |= matches!(event, Event::Synced { .. });
             (self.on_event)(StorageEvent::Done(event));
         }
+        has_synced
     }
 
     fn now(&self) -> Instant {

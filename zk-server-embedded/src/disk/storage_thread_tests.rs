@@ -8,15 +8,16 @@ use zk_proto::{
     txn::{CreateKind, CreateTxn, Txn, TxnHeader, TxnRecord},
 };
 use zk_server_core::storage::{
-    RecoverConfig,
+    RecoverConfig, Recovered,
     disk::Dir,
+    log::Batch,
     recover,
     sim_disk::{SimDisk, SimFault},
-    store::Event,
+    store::{Event, StoreConfig},
 };
 
 use super::*;
-use crate::disk::{FsDisk, fs::tests::Scratch};
+use crate::disk::{FsDisk, MemoryFiles, fs::tests::Scratch};
 
 #[test]
 fn what_was_reported_safe_is_there_after_a_restart() {
@@ -71,13 +72,45 @@ fn dropping_the_handle_finishes_what_was_submitted() {
     assert_eq!(recovered.report.watermark, Some(Zxid::new(10)));
 }
 
+#[test]
+fn killed_it_leaves_undone_what_was_submitted_last() {
+    let files = MemoryFiles::default();
+    let mut disk = files.open().expect("nobody has them");
+    let recovered = recover(&mut disk, &RecoverConfig::default()).expect("a new database");
+    let store = Store::new(&recovered, StoreConfig::default(), Instant::ORIGIN);
+    let (synced, is_synced) = mpsc::channel();
+    let (go_on, may_go_on) = mpsc::channel::<()>();
+    let storage = StorageThread::spawn(disk, store, move |event| {
+        if let StorageEvent::Done(Event::Synced { zxid }) = event {
+            let _ = synced.send(zxid);
+            // The thread stands still until the test has killed it.
+            let _ = may_go_on.recv();
+        }
+    });
+    let storage = storage.expect("a thread is left");
+    storage.submit([append(1)]).expect("the thread runs");
+    assert_eq!(is_synced.recv(), Ok(Zxid::new(1)));
+    storage.submit((2..=50).map(append)).expect("the thread runs");
+    let queue = Arc::clone(&storage.queue);
+    let killing = thread::spawn(|| storage.kill());
+    while !queue.is_killed() {
+        thread::yield_now();
+    }
+    drop(go_on);
+    killing.join().expect("it ends");
+    files.crash();
+    let mut disk = files.open().expect("they were given back");
+    let recovered = recover(&mut disk, &RecoverConfig::default()).expect("it is whole");
+    assert_eq!(recovered.last_zxid, Zxid::new(1));
+}
+
 fn start<D: Disk + Send + 'static>(
     disk: D,
     recovered: &Recovered,
 ) -> (StorageThread, Receiver<StorageEvent>) {
     let (sender, events) = mpsc::channel();
-    let config = StoreConfig::default();
-    let storage = StorageThread::spawn(disk, recovered, config, move |event| {
+    let store = Store::new(recovered, StoreConfig::default(), Instant::ORIGIN);
+    let storage = StorageThread::spawn(disk, store, move |event| {
         let _ = sender.send(event);
     });
     (storage.expect("a thread is left"), events)
@@ -87,7 +120,7 @@ fn wait_for(events: &Receiver<StorageEvent>, wanted: Zxid) {
     loop {
         match events.recv().expect("the thread runs") {
             StorageEvent::Done(Event::Synced { zxid }) if zxid >= wanted => return,
-            StorageEvent::Done(_) => {}
+            StorageEvent::Done(_) | StorageEvent::Flushed(_) => {}
             StorageEvent::Failed(error) => panic!("{error}"),
         }
     }
@@ -109,5 +142,6 @@ fn append(number: i64) -> Command {
         time: WallMillis::new(1),
         kind: txn.kind(),
     };
-    Command::Append { zxid, payload: encode(&TxnRecord { header, txn, digest: None }) }
+    let payload = encode(&TxnRecord { header, txn, digest: None });
+    Command::Append { batch: Batch::of(zxid, &payload) }
 }

@@ -9,6 +9,7 @@
 //! await. Replies are sent when the turn's requests are all in: one send per connection and turn,
 //! one hand-over to the storage thread per turn.
 
+mod members;
 mod sending;
 
 use std::{
@@ -36,6 +37,7 @@ use zk_server_core::{
 use crate::{
     clock::Clock,
     faults::{Fault, Faults},
+    links::Links,
     server::Stats,
     slots::{Sending, Slot, Slots, Stage},
     storage::{MemoryLog, Storage},
@@ -49,6 +51,8 @@ pub(crate) struct Hub {
     pub(crate) config: PeerConfig,
     pub(crate) storage: Storage,
     pub(crate) faults: Faults,
+    /// The connections with other members.
+    pub(crate) links: Links,
     /// Whether new connections are turned away at the door.
     pub(crate) is_refusing: bool,
     slots: Slots,
@@ -97,6 +101,7 @@ impl Hub {
             config,
             storage,
             faults: Faults::default(),
+            links: Links::new(),
             is_refusing: false,
             slots: Slots::default(),
             per_address: HashMap::new(),
@@ -209,8 +214,10 @@ impl Hub {
                 self.flush(conn);
             }
             self.to_send = to_send;
-            if self.ended.is_empty() && self.drained.is_empty() {
-                return;
+            self.flush_links();
+            let has_link_news = self.tell_link_news(now);
+            if self.ended.is_empty() && self.drained.is_empty() && !has_link_news {
+                return self.publish();
             }
             for conn in mem::take(&mut self.drained) {
                 self.peer.handle(now, Input::Drained { conn });
@@ -234,6 +241,12 @@ impl Hub {
                 self.per_address.remove(&address);
             }
         }
+        // What the peer wanted ended, it has counted.
+        if let Some(reason) = reason
+            && !matches!(slot.stage, Stage::Closing(_))
+        {
+            self.turned_away(reason);
+        }
         match slot.stage {
             Stage::Fresh => self.unauthenticated -= 1,
             Stage::Introduced | Stage::Closing(_) => {
@@ -248,6 +261,12 @@ impl Hub {
         slot.write.forget();
     }
 
+    /// Counts a connection that was ended here.
+    pub(crate) fn turned_away(&mut self, reason: CloseReason) {
+        let now = self.clock.now();
+        self.handle(now, Input::TurnedAway { reason });
+    }
+
     /// Ends every connection at once.
     pub(crate) fn end_all(&mut self) {
         for conn in self.slots.ids() {
@@ -258,6 +277,7 @@ impl Hub {
     /// Gives up connections whose time has come.
     pub(crate) fn give_up_late_ones(&mut self) {
         let now = self.clock.now();
+        self.give_up_late_links(now);
         while let Some((at, conn)) = self.deadlines.front().copied() {
             let reason = match self.slots.get_mut(conn).map(|slot| slot.stage) {
                 Some(Stage::Fresh) => CloseReason::HandshakeTimeout,
@@ -279,7 +299,8 @@ impl Hub {
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
         let timer = self.peer.next_timeout().map(|(at, _)| at);
         let late = self.deadlines.front().map(|(at, _)| *at);
-        timer.into_iter().chain(late).min().map(|at| self.clock.system(at))
+        let late_link = self.links.deadlines.front().map(|(at, _)| *at);
+        timer.into_iter().chain(late).chain(late_link).min().map(|at| self.clock.system(at))
     }
 
     /// Sees to it that the driver takes a turn after the tasks that are ready now.
@@ -335,18 +356,22 @@ impl Hub {
         conn.is_some()
     }
 
-    /// Puts the clocks forward and lets everything happen that is due then.
+    /// Puts the clocks forward and lets everything happen on the way that is due then. They stop at
+    /// each timer: to a server that is woken late, it is itself that stood still.
     pub(crate) fn advance(&mut self, by: Duration) {
-        self.clock.advance(by);
-        let now = self.clock.now();
-        self.give_up_late_ones();
+        let end = self.clock.now().mono + by;
         for _ in 0..TIMERS_PER_ADVANCE_MAX {
-            if self.peer.next_timeout().is_none_or(|(at, _)| at > now.mono) {
+            let next = self.peer.next_timeout().map(|(at, _)| at).filter(|at| *at <= end);
+            self.clock.advance(next.unwrap_or(end).since(self.clock.now().mono));
+            self.give_up_late_ones();
+            if next.is_none() {
                 return;
             }
+            let now = self.clock.now();
             self.handle(now, Input::Timeout);
             self.drain(now);
         }
+        self.clock.advance(end.since(self.clock.now().mono));
     }
 
     /// Finishes the writes under way, answers them, and ends every connection. Returns the log that
@@ -356,6 +381,7 @@ impl Hub {
         self.drain(now);
         self.storage.finish();
         self.drain(now);
+        self.end_links();
         self.end_all();
         self.drain(now);
         self.storage.take_log()
@@ -365,6 +391,14 @@ impl Hub {
     /// handed over, and answered by nobody, since nobody knows what the bug left undone.
     pub(crate) fn abandon(&mut self) {
         self.storage.finish();
+        self.end_links();
+        self.end_all();
+    }
+
+    /// Stops as if the process had been killed: nobody is told anything, nothing more is written.
+    pub(crate) fn kill(&mut self) {
+        self.storage.kill();
+        self.end_links();
         self.end_all();
     }
 
@@ -377,6 +411,7 @@ impl Hub {
             nodes: tree.node_count(),
             watches: self.peer.watch_count(),
             last_zxid: tree.last_zxid(),
+            closed: self.peer.stats().closed,
         }
     }
 
@@ -405,14 +440,20 @@ impl Hub {
                     slot.wake();
                 }
             }
-            Output::Append { zxid, payload } => {
-                self.storage.ask(Command::Append { zxid, payload });
+            Output::Append { batch } => self.storage.ask(Command::Append { batch }),
+            Output::SnapshotBegin { zxid, replaces } => {
+                self.storage.ask(Command::SnapshotBegin { zxid, replaces });
             }
-            Output::SnapshotBegin { zxid } => self.storage.ask(Command::SnapshotBegin { zxid }),
             Output::SnapshotPart { bytes } => self.storage.ask(Command::SnapshotPart { bytes }),
             Output::SnapshotEnd => self.storage.ask(Command::SnapshotEnd),
+            Output::Member(asked) => self.carry_out_for_member(asked),
             Output::Fenced => {
-                tracing::error!("storage failed: nothing is acknowledged any more");
+                let why = if self.peer.is_diverged() {
+                    "the tree is not the leader's"
+                } else {
+                    "storage failed"
+                };
+                tracing::error!("{why}: nothing is acknowledged any more");
                 self.is_fenced = true;
             }
         }

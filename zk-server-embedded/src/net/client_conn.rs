@@ -144,7 +144,10 @@ impl Reader {
         hub.wake_driver();
         loop {
             let decoded = match self.decoder.decode(&bytes[taken..]) {
-                Ok(None) => return taken,
+                Ok(None) => {
+                    self.announce(hub, now, &bytes[taken..]);
+                    return taken;
+                }
                 Ok(Some((decoded, count))) => {
                     taken += count;
                     decoded
@@ -170,6 +173,16 @@ impl Reader {
                 self.is_held_up = true;
                 return taken;
             }
+        }
+    }
+
+    /// Tells the peer of a large request before all of it has come.
+    fn announce(&self, hub: &mut Hub, now: Now, bytes: &[u8]) {
+        let conn = self.conn;
+        if let Some(bytes) = self.decoder.announced(bytes)
+            && hub.config.requests.is_large(bytes)
+        {
+            hub.handle(now, Input::Announced { conn, bytes });
         }
     }
 

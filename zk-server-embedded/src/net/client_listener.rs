@@ -13,8 +13,10 @@ use tokio::{
     task,
 };
 
+use zk_server_core::output::CloseReason;
+
 use super::client_conn::ClientTask;
-use crate::hub::{Hub, Turn};
+use crate::hub::{Hub, Refusal, Turn};
 
 /// How long nothing is accepted after the system had no descriptor or no memory for a connection.
 // reliability.md F39
@@ -70,7 +72,12 @@ fn admit(hub: &Rc<RefCell<Hub>>, stream: TcpStream, remote: SocketAddr) {
         return;
     }
     let (read, write) = stream.into_split();
-    let admitted = Turn::take(hub).admit(remote, write);
+    let mut turn = Turn::take(hub);
+    let admitted = turn.admit(remote, write);
+    if matches!(admitted, Err(Refusal::Address | Refusal::Total | Refusal::Unauthenticated)) {
+        turn.turned_away(CloseReason::TooManyConnections);
+    }
+    drop(turn);
     match admitted {
         Ok(conn) => {
             task::spawn_local(ClientTask::new(Rc::clone(hub), conn, remote, read));
@@ -79,7 +86,7 @@ fn admit(hub: &Rc<RefCell<Hub>>, stream: TcpStream, remote: SocketAddr) {
     }
 }
 
-fn is_about_one_connection(error: &io::Error) -> bool {
+pub(super) fn is_about_one_connection(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         io::ErrorKind::ConnectionAborted

@@ -15,7 +15,7 @@ pub struct Snapshot {
     pub nodes: Vec<NodeSnapshot>,
     /// Every session, ordered by number.
     pub sessions: Vec<SessionSnapshot>,
-    /// Every path whose data is watched, ordered by path; persistent watches included.
+    /// Every path that is watched, ordered by path.
     pub watches: Vec<WatchSnapshot>,
 }
 
@@ -39,20 +39,30 @@ pub struct SessionSnapshot {
     pub session: SessionId,
     /// The negotiated timeout in milliseconds.
     pub timeout_ms: i32,
+    /// Whether it exists on this member only.
+    pub is_local: bool,
     /// Whether it has a connection.
     pub is_connected: bool,
     /// The ephemeral nodes it owns, ordered by path.
     pub ephemerals: Vec<String>,
 }
 
-/// Who watches one path.
+/// Who watches one path, and how. Every list is ordered by session.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct WatchSnapshot {
     /// The path.
     pub path: String,
-    /// The sessions.
+    /// The sessions that watch it in any way, each once.
     pub sessions: Vec<SessionId>,
+    /// Those that hear once of a change of data or existence (`getData`, `exists`).
+    pub data: Vec<SessionId>,
+    /// Those that hear once of a change of the list of children.
+    pub children: Vec<SessionId>,
+    /// Those that hear of all this for good.
+    pub persistent: Vec<SessionId>,
+    /// Those that hear of everything at and below the path for good.
+    pub recursive: Vec<SessionId>,
 }
 
 impl Snapshot {
@@ -92,7 +102,7 @@ impl Snapshot {
         self.sessions.iter().find(|each| each.session == session)
     }
 
-    /// The sessions that watch a path's data.
+    /// The sessions that watch a path in any way.
     pub fn watchers(&self, path: &str) -> &[SessionId] {
         let watched = self.watches.iter().find(|watch| watch.path == path);
         watched.map_or(&[], |watch| watch.sessions.as_slice())
@@ -128,14 +138,14 @@ impl From<NodeShown> for NodeSnapshot {
 
 impl From<SessionShown> for SessionSnapshot {
     fn from(shown: SessionShown) -> Self {
-        let SessionShown { session, timeout_ms, is_connected, ephemerals } = shown;
-        Self { session, timeout_ms, is_connected, ephemerals }
+        let SessionShown { session, timeout_ms, is_local, is_connected, ephemerals } = shown;
+        Self { session, timeout_ms, is_local, is_connected, ephemerals }
     }
 }
 
 impl From<WatchShown> for WatchSnapshot {
     fn from(shown: WatchShown) -> Self {
-        let WatchShown { path, sessions } = shown;
-        Self { path, sessions }
+        let WatchShown { path, sessions, data, children, persistent, recursive } = shown;
+        Self { path, sessions, data, children, persistent, recursive }
     }
 }

@@ -6,13 +6,15 @@ use tracing::level_filters::LevelFilter;
 use zk_server_embedded::config_file::{ConfigFile, Setting};
 
 pub(crate) const HELP: &str = "\
-Runs one ZooKeeper server in the foreground.
+Runs one ZooKeeper server in the foreground: on its own, or as a member of the ensemble that the
+configuration file lists.
 
 Usage:
   zk-server <zoo.cfg> [options]                           as a configuration file says
   zk-server <port> <data dir> [tick ms] [max connections] as Apache's standalone form
   zk-server --data-dir <dir> [options]                    without a file
   zk-server --in-memory [options]                         without a file and without a disk
+  zk-server --health <host:port>                          asks a running server how it is
 
 Options:
   --listen <address:port>   listen there; port 0 takes a free one [without a file: 127.0.0.1:2181]
@@ -23,11 +25,13 @@ Options:
   --help, --version
 
 The address listened on is printed as the first line on standard output.
+--health prints the server's mode and exits with 0, or says why it is not well and exits with 1.
 SIGTERM and SIGINT stop the server after the writes under way; sessions live on for their timeout.
 
 Exit codes:
   0 stopped as asked           2 wrong invocation or configuration    10 writing to disk failed
-  1 anything unexpected        3 the data directory cannot be used
+  1 anything unexpected        3 the data directory cannot be used,     11 not the leader's data
+                                 or is another server's
 ";
 
 /// What is to be done.
@@ -35,6 +39,8 @@ Exit codes:
 pub(crate) enum Invocation {
     Help,
     Version,
+    /// A running server is to be asked, at this host and port.
+    Health(String),
     Serve(Arguments),
 }
 
@@ -73,6 +79,7 @@ pub(crate) fn parse(words: impl Iterator<Item = OsString>) -> Result<Invocation,
         match flag.as_str() {
             "--help" | "-h" => return Ok(Invocation::Help),
             "--version" | "-V" => return Ok(Invocation::Version),
+            "--health" => return Ok(Invocation::Health(value()?)),
             "--in-memory" => arguments.in_memory = true,
             "--listen" => arguments.listen = Some(address(&value()?)?),
             "--data-dir" => arguments.set("--data-dir", "dataDir", &value()?),
@@ -187,7 +194,9 @@ mod tests {
     fn config(words: &[&str]) -> Result<ConfigFile, String> {
         match parse(words.iter().map(Into::into))? {
             Invocation::Serve(arguments) => arguments.config(),
-            Invocation::Help | Invocation::Version => Err("nothing to serve".into()),
+            Invocation::Help | Invocation::Version | Invocation::Health(_) => {
+                Err("nothing to serve".into())
+            }
         }
     }
 
@@ -215,6 +224,7 @@ mod tests {
             &[][..],
             &["--nosuch"],
             &["--data-dir"],
+            &["--health"],
             &["--set", "x", "--in-memory"],
             &["--log=loud", "--in-memory"],
             &["a", "b", "c", "d", "e"],

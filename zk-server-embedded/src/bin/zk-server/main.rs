@@ -1,6 +1,7 @@
 //! A `ZooKeeper` server by itself.
 
 mod arguments;
+mod health;
 
 use std::{
     io::{self, IsTerminal as _, Write as _},
@@ -26,17 +27,30 @@ const EXIT_INVOCATION: u8 = 2;
 const EXIT_DATA: u8 = 3;
 /// Writing to stable storage failed.
 const EXIT_STORAGE: u8 = 10;
+/// What is kept here is not what the leader has, not even after it was taken from it anew.
+const EXIT_DIVERGED: u8 = 11;
 
 fn main() -> ExitCode {
     ExitCode::from(match arguments::parse(std::env::args_os().skip(1)) {
         Ok(Invocation::Help) => print(arguments::HELP),
         Ok(Invocation::Version) => print(concat!("zk-server ", env!("CARGO_PKG_VERSION"), "\n")),
+        Ok(Invocation::Health(address)) => ask(&address),
         Ok(Invocation::Serve(arguments)) => serve(&arguments),
         Err(problem) => {
             say(&format!("zk-server: {problem}\nTry `zk-server --help`.\n"));
             EXIT_INVOCATION
         }
     })
+}
+
+fn ask(address: &str) -> u8 {
+    match health::ask(address) {
+        Ok(mode) => print(&format!("{mode}\n")),
+        Err(problem) => {
+            say(&format!("zk-server: {problem}\n"));
+            EXIT_UNEXPECTED
+        }
+    }
 }
 
 fn serve(arguments: &Arguments) -> u8 {
@@ -96,6 +110,10 @@ async fn run(builder: ServerBuilder) -> u8 {
     match reason {
         StopReason::Asked => EXIT_ASKED,
         StopReason::StorageFailed => EXIT_STORAGE,
+        StopReason::Diverged => {
+            say("zk-server: the tree differs from the leader's after a full resync too\n");
+            EXIT_DIVERGED
+        }
         StopReason::Crashed | _ => EXIT_UNEXPECTED,
     }
 }
@@ -111,7 +129,9 @@ fn exit_code_of(error: &StartError) -> u8 {
     match error {
         StartError::Data(_) => EXIT_DATA,
         StartError::Settings(_) => EXIT_INVOCATION,
-        StartError::Listen { .. } | StartError::Thread(_) | _ => EXIT_UNEXPECTED,
+        StartError::Listen { .. } | StartError::MemberPort { .. } | StartError::Thread(_) | _ => {
+            EXIT_UNEXPECTED
+        }
     }
 }
 
