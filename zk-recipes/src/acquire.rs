@@ -9,9 +9,12 @@ use std::{
 };
 
 use futures::future::BoxFuture;
-use zk_client::{Changes, Runtime};
+use zk_client::{Changes, Runtime, StateCell};
 
-use crate::line::{Failure, Position};
+use crate::{
+    hold::Grip,
+    line::{Failure, Line, Patience, Position},
+};
 
 /// Getting in line and waiting for one's turn. A future; see [`crate::Mutex::lock`] and
 /// [`crate::LeaderLatch::lead`].
@@ -36,6 +39,42 @@ impl<T, E> Acquire<T, E> {
     ) -> Self {
         let runtime = Arc::clone(runtime);
         Self { wait: Some(Box::pin(wait)), timer: None, position, runtime }
+    }
+
+    /// Stands in a line as the kind of contender that `mark` says.
+    pub(crate) fn in_line(
+        line: &Line,
+        mark: usize,
+        margin: Option<Duration>,
+        guard: fn(Grip) -> T,
+    ) -> Self
+    where
+        T: 'static,
+        E: From<Failure> + 'static,
+    {
+        Self::in_line_as(line, mark, margin, guard)
+    }
+
+    /// The same, with a guard that needs more than the place.
+    pub(crate) fn in_line_as(
+        line: &Line,
+        mark: usize,
+        margin: Option<Duration>,
+        guard: impl FnOnce(Grip) -> T + Send + 'static,
+    ) -> Self
+    where
+        T: 'static,
+        E: From<Failure> + 'static,
+    {
+        let (line, position) = (line.clone(), StateCell::new(None));
+        let seen = position.clone();
+        let runtime = Arc::clone(line.client().runtime());
+        Self::new(&runtime, position, async move {
+            match line.enter(mark, Patience::Endless, &seen).await? {
+                Some(place) => Ok(guard(Grip::new(place, margin))),
+                None => Err(Failure::TimedOut.into()),
+            }
+        })
     }
 
     /// Gives up after `timeout` from now: one limit for everything, however many others go first
@@ -82,6 +121,17 @@ impl<T, E> Drop for Acquire<T, E> {
         self.wait = None;
         self.position.close();
     }
+}
+
+/// Takes a turn in a line if it is ours at once.
+pub(crate) async fn try_in_line<T, E: From<Failure>>(
+    line: &Line,
+    mark: usize,
+    margin: Option<Duration>,
+    guard: fn(Grip) -> T,
+) -> Result<Option<T>, E> {
+    let place = Box::pin(line.enter(mark, Patience::OneRound, &StateCell::new(None))).await?;
+    Ok(place.map(|place| guard(Grip::new(place, margin))))
 }
 
 impl<T, E> fmt::Debug for Acquire<T, E> {

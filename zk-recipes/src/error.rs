@@ -1,13 +1,13 @@
 //! Why recipes fail: one enum per deed.
 
 use zk_client::{
-    ChildrenError, CreateError, DeleteError, ExistsError, GetError, OperationError as _, Outcome,
-    SessionEnd, SyncError,
+    ChildrenError, CreateError, DeleteError, ExistsError, GetError, MultiError,
+    OperationError as _, Outcome, SessionEnd, SetError, SyncError,
 };
 
 use crate::{
     hold::Lost,
-    line::{Failure, is_passing},
+    line::{ExchangeError, Failure, is_passing},
 };
 
 macro_rules! acquire_errors {
@@ -74,6 +74,117 @@ acquire_errors! {
     LockError;
     /// Why [`crate::LeaderLatch::lead`] failed.
     LeadError;
+    /// Why [`crate::Party::join`] failed.
+    JoinError;
+}
+
+/// Why [`crate::Semaphore::acquire`] and its like failed.
+///
+/// Whatever the reason, nothing is held and no node stays: one that may have come into being is
+/// removed in the background.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SemaphoreError {
+    /// There is no lease for us, for one of the reasons for which there is no lock.
+    #[error(transparent)]
+    Acquire(#[from] LockError),
+    /// More leases are wanted at once than there are permits.
+    #[error("{count} leases wanted, {permits} permits")]
+    TooMany {
+        /// How many leases.
+        count: u32,
+        /// How many permits.
+        permits: u32,
+    },
+    /// The node that says how many permits there are cannot be read, for instance because there is
+    /// none.
+    #[error("cannot read the number of permits: {0}")]
+    Count(GetError),
+    /// The node that says how many permits there are does not hold four bytes.
+    #[error("the number of permits is {bytes} bytes long, not 4")]
+    CountMalformed {
+        /// How many it holds.
+        bytes: usize,
+    },
+    /// Others use this semaphore with another number of permits.
+    #[error("made for {stored} permits, asked for with {ours}")]
+    PermitsDiffer {
+        /// Theirs.
+        stored: u32,
+        /// Ours.
+        ours: u32,
+    },
+    /// kazoo's layout has no place for a shared number of permits.
+    #[error("this layout knows a fixed number of permits only")]
+    SharedPermits,
+}
+
+impl SemaphoreError {
+    /// Always [`Outcome::Rejected`]; see [`LockError::outcome`].
+    pub const fn outcome(&self) -> Outcome {
+        Outcome::Rejected
+    }
+}
+
+impl From<Failure> for SemaphoreError {
+    fn from(failure: Failure) -> Self {
+        Self::Acquire(failure.into())
+    }
+}
+
+/// Why [`crate::Holder::lock`] failed.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum HolderError {
+    /// What this holder holds already is lost. Drop its guards and lock anew.
+    #[error(transparent)]
+    Lost(#[from] Lost),
+    /// Nobody can say whether what this holder holds already is lost.
+    #[error("cannot tell whether it is still held: {0}")]
+    Unverified(VerifyError),
+    /// The lock could not be had.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+}
+
+impl From<VerifyError> for HolderError {
+    fn from(error: VerifyError) -> Self {
+        match error {
+            VerifyError::Lost(lost) => Self::Lost(lost),
+            VerifyError::Sync(_) | VerifyError::Read(_) => Self::Unverified(error),
+        }
+    }
+}
+
+/// Why [`crate::WriteGuard::downgrade`] failed. Nothing is held.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DowngradeError {
+    /// The lock was lost before.
+    #[error(transparent)]
+    Lost(#[from] Lost),
+    /// The server refuses the reader's node: for instance because the ACL does not allow it.
+    #[error("cannot go on as a reader: {0}")]
+    Refused(MultiError),
+    /// The answer was lost, and the server does not let us look for what became of the node.
+    #[error("cannot look for our node: {0}")]
+    Settle(ReleaseError),
+}
+
+impl From<ExchangeError> for DowngradeError {
+    fn from(error: ExchangeError) -> Self {
+        match error {
+            ExchangeError::Gone => Self::Lost(Lost::Deleted { zxid: None }),
+            ExchangeError::Refused(error) => match error.session_end() {
+                Some(end) => Self::Lost(Lost::SessionOver(end)),
+                None => Self::Refused(error),
+            },
+            ExchangeError::Settle(error) => match error.session_end() {
+                Some(end) => Self::Lost(Lost::SessionOver(end)),
+                None => Self::Settle(error),
+            },
+        }
+    }
 }
 
 /// Why our own node could not be found or deleted. A background task keeps trying until the node is
@@ -118,10 +229,14 @@ impl ReleaseError {
     /// Whether trying again can help. Servers that serve reads only are passed by.
     pub(crate) fn is_passing(&self) -> bool {
         match self {
-            Self::Sync(error) => *error == SyncError::NotReadOnly || is_passing(error),
+            Self::Sync(error) => {
+                matches!(error, SyncError::NotReadOnly { .. }) || is_passing(error)
+            }
             Self::List(error) => is_passing(error),
             Self::Read(error) => is_passing(error),
-            Self::Delete(error) => *error == DeleteError::NotReadOnly || is_passing(error),
+            Self::Delete(error) => {
+                matches!(error, DeleteError::NotReadOnly { .. }) || is_passing(error)
+            }
         }
     }
 }
@@ -159,6 +274,32 @@ impl InspectError {
         match self {
             Self::List(error) => error.outcome(),
             Self::Read(error) => error.outcome(),
+        }
+    }
+}
+
+/// Why [`crate::Contender::ask_to_release`] or [`crate::Contender::evict`] failed.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InterveneError {
+    /// The node cannot be looked at.
+    #[error("cannot look at the node: {0}")]
+    Look(#[from] ExistsError),
+    /// The node's data cannot be set.
+    #[error("cannot ask: {0}")]
+    Ask(#[from] SetError),
+    /// The node cannot be deleted.
+    #[error("cannot evict: {0}")]
+    Evict(#[from] DeleteError),
+}
+
+impl InterveneError {
+    /// What is known about the intervention: it did not happen, or nobody knows.
+    pub const fn outcome(&self) -> Outcome {
+        match self {
+            Self::Look(_) => Outcome::Rejected,
+            Self::Ask(error) => error.outcome(),
+            Self::Evict(error) => error.outcome(),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{ops::Deref, time::Duration};
 
-use zk_client::{Acl, Client, PathError, SessionId, StateCell, ZnodePath};
+use zk_client::{Acl, Client, PathError, SessionId, ZnodePath};
 
 use super::leaders::Leaders;
 use crate::{
@@ -10,8 +10,8 @@ use crate::{
     contender::contenders,
     error::{InspectError, LeadError, ReleaseError},
     fence::FencingToken,
-    hold::Hold,
-    line::{Exclusive, Line, Naming, Patience},
+    hold::{Grip, Hold},
+    line::{Exclusive, Line, Marks, Naming},
 };
 
 /// An election that one participant at a time wins, in the order in which they came.
@@ -40,8 +40,8 @@ use crate::{
 /// ```
 #[derive(Clone, Debug)]
 pub struct LeaderLatch {
-    line: Line,
-    margin: Option<Duration>,
+    pub(super) line: Line,
+    pub(super) margin: Option<Duration>,
 }
 
 /// Collects what a latch needs to know; see [`LeaderLatch::builder`].
@@ -61,7 +61,7 @@ pub struct LeaderLatchBuilder {
 #[derive(Debug)]
 #[must_use = "dropping the leadership resigns"]
 pub struct Leadership {
-    hold: Hold,
+    pub(super) grip: Grip,
 }
 
 /// Somebody who takes part in an election.
@@ -110,14 +110,7 @@ impl LeaderLatch {
     /// # Cancel safety
     /// May be dropped at any moment; see [`Acquire`].
     pub fn lead(&self) -> Acquire<Leadership, LeadError> {
-        let (line, margin, position) = (self.line.clone(), self.margin, StateCell::new(None));
-        let seen = position.clone();
-        Acquire::new(self.line.client().runtime(), position, async move {
-            match line.enter(0, Patience::Endless, &seen).await? {
-                Some(place) => Ok(Leadership { hold: Hold::new(place, margin) }),
-                None => Err(LeadError::TimedOut),
-            }
-        })
+        Acquire::in_line(&self.line, 0, self.margin, |grip| Leadership { grip })
     }
 
     /// Who leads, now and then each time that changes, without standing for election. A stream.
@@ -126,6 +119,14 @@ impl LeaderLatch {
     /// observers.
     pub fn observe(&self) -> Leaders {
         Leaders::new(&self.line)
+    }
+
+    /// Who leads at this moment, without standing for election.
+    ///
+    /// # Errors
+    /// [`InspectError`] when the server does not let us look.
+    pub async fn leader(&self) -> Result<Option<Participant>, InspectError> {
+        Ok(self.participants().await?.into_iter().next())
     }
 
     /// Who takes part, the leader first. Children that do not belong to any participant are left
@@ -183,7 +184,7 @@ impl LeaderLatchBuilder {
     pub fn build(self) -> Result<LeaderLatch, PathError> {
         let Self { client, path, id, acl, margin } = self;
         let path = ZnodePath::new(&path)?;
-        let naming = Naming::curator(&["latch-"]);
+        let naming = Naming::curator(Marks::One("latch-"));
         let line = Line::new(client, path, naming, Box::new(Exclusive), id.into_bytes(), acl);
         Ok(LeaderLatch { line, margin })
     }
@@ -201,7 +202,7 @@ impl Leadership {
     /// # Cancel safety
     /// Dropping the future is as dropping the leadership.
     pub async fn release(mut self) -> Result<(), ReleaseError> {
-        self.hold.release().await
+        self.grip.release().await
     }
 }
 
@@ -209,6 +210,6 @@ impl Deref for Leadership {
     type Target = Hold;
 
     fn deref(&self) -> &Hold {
-        &self.hold
+        &self.grip
     }
 }

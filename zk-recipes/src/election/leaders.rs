@@ -60,7 +60,7 @@ impl Leaders {
         Self { stream: stream.boxed() }
     }
 
-    /// Who leads next, or `None` when the session is over.
+    /// Who leads next, or `None` when the session is over and no other follows.
     ///
     /// # Cancel safety
     /// Dropping the future loses nothing.
@@ -102,7 +102,7 @@ impl Observer {
                     }
                 }
                 Err(is_over) if is_over => return None,
-                Err(_) => self.pauses.pause(self.line.client()).await,
+                Err(_) => self.pauses.pause(self.line.client().runtime()).await,
             }
         }
     }
@@ -112,7 +112,7 @@ impl Observer {
     async fn look(&self) -> Result<Option<(Option<Leader>, OneshotWatcher)>, bool> {
         let queue = match self.line.queue().await {
             Ok(queue) => queue,
-            Err(error) => return Err(is_over(&error)),
+            Err(error) => return Err(self.is_over(&error)),
         };
         match queue.line.first() {
             Some(first) => self.look_at(&self.line.child_path(&first.name)).await,
@@ -131,8 +131,8 @@ impl Observer {
                 };
                 Ok(Some((Some(leader), change)))
             }
-            Err(GetError::NoNode) => Ok(None),
-            Err(error) => Err(is_over(&error)),
+            Err(GetError::NoNode { .. }) => Ok(None),
+            Err(error) => Err(self.is_over(&error)),
         }
     }
 
@@ -146,16 +146,17 @@ impl Observer {
                 let is_same = self.line.order(children.names) == *seen;
                 Ok(is_same.then_some((None, change)))
             }
-            Err(ChildrenError::NoNode) => match client.exists_and_watch(path).await {
+            Err(ChildrenError::NoNode { .. }) => match client.exists_and_watch(path).await {
                 Ok((None, change)) => Ok(Some((None, change))),
                 Ok((Some(_), _)) => Ok(None),
-                Err(error) => Err(is_over(&error)),
+                Err(error) => Err(self.is_over(&error)),
             },
-            Err(error) => Err(is_over(&error)),
+            Err(error) => Err(self.is_over(&error)),
         }
     }
-}
 
-fn is_over(error: &impl OperationError) -> bool {
-    error.session_end().is_some()
+    /// Whether the session is over and no other follows.
+    fn is_over(&self, error: &impl OperationError) -> bool {
+        error.session_end().is_some() && self.line.client().state().end().is_some()
+    }
 }

@@ -4,6 +4,7 @@
 use std::{
     fmt,
     future::poll_fn,
+    ops::Deref,
     pin::{Pin, pin},
     sync::{
         Arc, Mutex, PoisonError,
@@ -25,6 +26,10 @@ use zk_client::{
 
 use crate::line::Pace;
 
+/// What whoever asks for a lock writes into its holder's node.
+// Curator: Revoker.REVOKE_MESSAGE
+pub(crate) const REVOKE: &[u8] = b"__REVOKE__";
+
 /// Why something is no longer held.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, thiserror::Error)]
 #[non_exhaustive]
@@ -42,6 +47,9 @@ pub enum Lost {
     /// client knows. The node may still be there, keeping others out until the guard goes.
     #[error("lost: no proof in time that the session lives")]
     DeadlinePassed,
+    /// The time for which it was given has passed.
+    #[error("lost: its time is over")]
+    Ended,
     /// The guard was released or dropped.
     #[error("given up")]
     Released,
@@ -134,8 +142,34 @@ impl Loss {
         self.shared.cancel.child_token()
     }
 
+    /// For the task that watches. When that is dropped, because the client's runtime stops, nobody
+    /// keeps the session alive, or would hear that it is over: the loss says so.
+    pub(crate) fn watched(&self) -> Watched {
+        Watched { loss: self.clone() }
+    }
+
     pub(crate) fn is_first_watch(&self) -> bool {
         !self.shared.is_watched.swap(true, Ordering::Relaxed)
+    }
+}
+
+/// A loss, and somebody who watches for it. Dropped, it is a loss if there was none before.
+#[derive(Debug)]
+pub(crate) struct Watched {
+    loss: Loss,
+}
+
+impl Deref for Watched {
+    type Target = Loss;
+
+    fn deref(&self) -> &Loss {
+        &self.loss
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        self.loss.set(Lost::SessionOver(SessionEnd::Closed));
     }
 }
 
@@ -159,7 +193,7 @@ enum Standing {
 
 impl Watch {
     /// Waits for the loss and tells of it.
-    pub(crate) async fn run(self, loss: Loss) {
+    pub(crate) async fn run(self, loss: Watched) {
         let mut told = loss.signal();
         let mut session = pin!(self.session());
         let mut node = pin!(self.node());
@@ -236,29 +270,54 @@ impl Watch {
         }
     }
 
-    /// Waits until the node is gone.
-    async fn node(&self) -> Lost {
+    /// Waits until the node's data ask for what it stands for; for ever when it is gone.
+    // Curator: Revoker.attemptRevoke
+    pub(crate) async fn asked(&self) {
         let mut pauses = Pace::new();
         loop {
             match self.client.get_and_watch(&self.path).await {
-                Ok((node, _)) if node.stat.czxid != self.czxid => {
-                    return Lost::Deleted { zxid: None };
-                }
+                Ok((node, _)) if node.stat.czxid != self.czxid => std::future::pending().await,
+                Ok((node, _)) if node.data == REVOKE => return,
                 Ok((_, change)) => {
                     pauses = Pace::new();
-                    match change.await {
-                        Ok(event) if event.kind == EventKind::Deleted => {
-                            return Lost::Deleted { zxid: event.zxid };
-                        }
-                        Ok(_) => {}
-                        Err(_) => pauses.pause(&self.client).await,
+                    if change.await.is_err() {
+                        pauses.pause(self.client.runtime()).await;
                     }
                 }
-                Err(GetError::NoNode) => return Lost::Deleted { zxid: None },
-                // The session's own watcher tells.
+                Err(GetError::NoNode { .. }) => std::future::pending().await,
                 Err(error) if error.session_end().is_some() => std::future::pending().await,
-                Err(_) => pauses.pause(&self.client).await,
+                Err(_) => pauses.pause(self.client.runtime()).await,
             }
+        }
+    }
+
+    /// Waits until the node is gone.
+    async fn node(&self) -> Lost {
+        deletion(&self.client, &self.path, self.czxid).await
+    }
+}
+
+/// Waits until a node is gone; for ever when the session is over, of which others tell.
+pub(crate) async fn deletion(client: &Client, path: &str, czxid: Zxid) -> Lost {
+    let mut pauses = Pace::new();
+    loop {
+        match client.get_and_watch(path).await {
+            Ok((node, _)) if node.stat.czxid != czxid => {
+                return Lost::Deleted { zxid: None };
+            }
+            Ok((_, change)) => {
+                pauses = Pace::new();
+                match change.await {
+                    Ok(event) if event.kind == EventKind::Deleted => {
+                        return Lost::Deleted { zxid: event.zxid };
+                    }
+                    Ok(_) => {}
+                    Err(_) => pauses.pause(client.runtime()).await,
+                }
+            }
+            Err(GetError::NoNode { .. }) => return Lost::Deleted { zxid: None },
+            Err(error) if error.session_end().is_some() => std::future::pending().await,
+            Err(_) => pauses.pause(client.runtime()).await,
         }
     }
 }

@@ -1,22 +1,23 @@
 //! What every guard of this crate knows and can do.
 
+mod grip;
 mod lost;
 
-use std::{fmt, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use tokio_util::sync::CancellationToken;
-use zk_client::{Multi, OperationError as _, SessionId, Version};
+use zk_client::{Client, Multi, OperationError as _, SessionId, Version, Zxid};
 
-use self::lost::{Loss, Watch};
+use self::lost::Watch;
 pub use self::lost::{Lost, LostSignal};
-use crate::{
-    error::{ReleaseError, VerifyError},
-    fence::FencingToken,
-    line::Place,
+pub(crate) use self::{
+    grip::Grip,
+    lost::{Loss, REVOKE, deletion},
 };
+use crate::{error::VerifyError, fence::FencingToken, line::Place};
 
-/// Something held by owning a node: what [`crate::MutexGuard`] and [`crate::Leadership`] have in
-/// common. They dereference to it.
+/// Something held by owning a node: what all guards of this crate, such as [`crate::MutexGuard`]
+/// and [`crate::Leadership`], have in common. They dereference to it.
 ///
 /// # What it promises, and what it cannot
 /// At most one hold exists under a path *as the ensemble sees it*. The holder's own view lags
@@ -39,31 +40,57 @@ use crate::{
 /// # }
 /// ```
 pub struct Hold {
-    place: Place,
-    loss: Loss,
+    facts: Arc<Facts>,
+}
+
+/// What does not change while it is held, and the one thing that does.
+#[derive(Debug)]
+struct Facts {
+    client: Client,
+    path: String,
+    czxid: Zxid,
+    token: FencingToken,
+    session: SessionId,
     /// How long before the last proof of life runs out the hold counts as lost.
     margin: Option<Duration>,
+    loss: Loss,
 }
 
 impl Hold {
-    pub(crate) fn new(place: Place, margin: Option<Duration>) -> Self {
-        Self { place, loss: Loss::new(), margin }
+    fn new(place: &Place, margin: Option<Duration>) -> Self {
+        let facts = Facts {
+            client: place.line().client().clone(),
+            path: place.path().to_owned(),
+            czxid: place.czxid(),
+            token: FencingToken::new(place.token()),
+            session: place.session().unwrap_or(SessionId::NONE),
+            margin,
+            loss: Loss::new(),
+        };
+        Self { facts: Arc::new(facts) }
+    }
+
+    /// The same hold for somebody else to look at: it tells what the guard tells, keeps nothing
+    /// from being given up, and outlives the guard.
+    #[must_use]
+    pub fn view(&self) -> Self {
+        Self { facts: Arc::clone(&self.facts) }
     }
 
     /// The fencing token: larger than that of everybody who held this before. Hand it to the
     /// resource that the hold is meant to protect.
     pub fn token(&self) -> FencingToken {
-        FencingToken::new(self.place.czxid())
+        self.facts.token
     }
 
     /// The path of the node that stands for this hold.
     pub fn path(&self) -> &str {
-        self.place.path()
+        &self.facts.path
     }
 
     /// The session that owns the node.
     pub fn session(&self) -> SessionId {
-        self.place.session().unwrap_or(SessionId::NONE)
+        self.facts.session
     }
 
     /// Whether it is still held, as far as this client knows. Local and cheap, and right even when
@@ -76,7 +103,7 @@ impl Hold {
         if let Some(lost) = self.target().lost_now() {
             self.lose(lost);
         }
-        self.loss.get().is_none()
+        self.facts.loss.get().is_none()
     }
 
     /// Asks the ensemble whether it is still held.
@@ -88,10 +115,10 @@ impl Hold {
     /// # Cancel safety
     /// May be dropped at any moment.
     pub async fn verify(&self) -> Result<(), VerifyError> {
-        if let Some(lost) = self.loss.get() {
+        if let Some(lost) = self.facts.loss.get() {
             return Err(lost.into());
         }
-        let client = self.place.line().client();
+        let client = &self.facts.client;
         // The read takes its place right behind the sync: one round trip for both.
         let (synced, stat) = (client.sync(self.path()), client.exists(self.path()));
         if let Err(error) = synced.await {
@@ -101,7 +128,7 @@ impl Hold {
             });
         }
         match stat.await {
-            Ok(Some(stat)) if stat.czxid == self.place.czxid() => Ok(()),
+            Ok(Some(stat)) if stat.czxid == self.facts.czxid => Ok(()),
             Ok(_) => Err(self.lose(Lost::Deleted { zxid: None }).into()),
             Err(error) => Err(match error.session_end() {
                 Some(end) => self.lose(Lost::SessionOver(end)).into(),
@@ -117,14 +144,14 @@ impl Hold {
     /// This is a help to stop in time, not a protection: see the type's documentation.
     pub fn lost(&self) -> LostSignal {
         self.watch();
-        self.loss.signal()
+        self.facts.loss.signal()
     }
 
     /// A token that is cancelled when [`Hold::lost`] resolves. Hand it to the work that is done
     /// under this hold.
     pub fn cancel_token(&self) -> CancellationToken {
         self.watch();
-        self.loss.cancel_token()
+        self.facts.loss.cancel_token()
     }
 
     /// A transaction that fails as a whole once this is no longer held, whatever the holder
@@ -134,37 +161,47 @@ impl Hold {
     /// gone, the transaction fails with [`zk_client::MultiError::Failed`] of index 0.
     pub fn txn(&self) -> Multi {
         // The node's name is its own, so that whoever finds it finds this hold.
-        self.place.line().client().multi().check(self.path(), Version::ANY)
+        self.facts.client.multi().check(self.path(), Version::ANY)
     }
 
-    pub(crate) async fn release(&mut self) -> Result<(), ReleaseError> {
-        self.lose(Lost::Released);
-        self.place.leave().await
+    /// Waits until somebody asks for what is held, by [`crate::Contender::ask_to_release`] or
+    /// Curator's `Revoker`. Nothing obliges the holder to follow; who asks waits in line.
+    ///
+    /// # Errors
+    /// [`Lost`] when it is no longer held.
+    ///
+    /// # Cancel safety
+    /// May be dropped at any moment, and called again.
+    pub async fn asked_to_release(&self) -> Result<(), Lost> {
+        let target = self.target();
+        let asked = std::pin::pin!(target.asked());
+        match futures::future::select(self.lost(), asked).await {
+            futures::future::Either::Left((lost, _)) => Err(lost),
+            futures::future::Either::Right(((), _)) => Ok(()),
+        }
+    }
+
+    /// Why it is lost, as far as anybody has found out.
+    pub(crate) fn loss(&self) -> Option<Lost> {
+        self.facts.loss.get()
     }
 
     /// Starts to watch, once.
     fn watch(&self) {
-        if self.loss.is_first_watch() {
-            let runtime = self.place.line().client().runtime();
-            runtime.spawn(Box::pin(self.target().run(self.loss.clone())));
+        if self.facts.loss.is_first_watch() {
+            let runtime = self.facts.client.runtime();
+            runtime.spawn(Box::pin(self.target().run(self.facts.loss.watched())));
         }
     }
 
     fn target(&self) -> Watch {
-        let client = self.place.line().client().clone();
-        let margin = self.margin.unwrap_or_else(|| client.session_timeout() / 3);
-        Watch { client, path: self.path().to_owned(), czxid: self.place.czxid(), margin }
+        let client = self.facts.client.clone();
+        let margin = self.facts.margin.unwrap_or_else(|| client.session_timeout() / 3);
+        Watch { client, path: self.path().to_owned(), czxid: self.facts.czxid, margin }
     }
 
     fn lose(&self, lost: Lost) -> Lost {
-        self.loss.set(lost)
-    }
-}
-
-impl Drop for Hold {
-    fn drop(&mut self) {
-        // Before the node goes: whoever works under this hold should stop first.
-        self.lose(Lost::Released);
+        self.facts.loss.set(lost)
     }
 }
 
@@ -173,7 +210,7 @@ impl fmt::Debug for Hold {
         f.debug_struct("Hold")
             .field("path", &self.path())
             .field("token", &self.token())
-            .field("lost", &self.loss.get())
+            .field("lost", &self.facts.loss.get())
             .finish_non_exhaustive()
     }
 }

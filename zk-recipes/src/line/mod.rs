@@ -13,23 +13,27 @@
 //! the session is proven alive. Every wait ends with the session, and waits look at the line again
 //! whatever woke them.
 
+mod exchange;
+mod parents;
 mod place;
 mod queue;
-#[cfg(test)]
-mod tests;
+mod reach;
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use zk_client::{
-    Acl, ChildrenError, Client, CreateError, Created, ErrorCode, GetError, Op, OperationError,
-    Pauses, RequestError, Retry, SessionEnd, SessionId, StateCell, ZnodePath,
+    Acl, ChildrenError, Client, CreateError, CreateMode, Created, ErrorCode, GetError, Op,
+    OperationError, Pauses, RequestError, Retry, Runtime, SessionEnd, StateCell, ZnodePath,
 };
 
+use self::parents::make_container;
 use crate::error::ReleaseError;
 
 pub(crate) use self::{
+    exchange::ExchangeError,
+    parents::make_containers,
     place::Place,
-    queue::{Exclusive, Naming, Queue, Rule, Turn},
+    queue::{Exclusive, Marks, Naming, Queue, ReadWrite, Rule, Together, Turn},
 };
 
 /// How often missing parents are made anew for one node, should they keep vanishing: a container
@@ -40,16 +44,20 @@ const PARENTS_MADE_MAX: u32 = 16;
 #[derive(Clone, Debug)]
 pub(crate) struct Line {
     shared: Arc<Shared>,
+    client: Client,
 }
 
 #[derive(Debug)]
 struct Shared {
-    client: Client,
     path: ZnodePath,
     naming: Naming,
     rule: Box<dyn Rule>,
     data: Vec<u8>,
     acl: Option<Vec<Acl>>,
+    /// What our nodes' names end in. Empty where a number follows.
+    tail: String,
+    /// Children that do not contend and are no strangers.
+    beside: &'static [&'static str],
 }
 
 /// How long to wait for one's turn.
@@ -73,11 +81,27 @@ pub(crate) enum Failure {
     Settle(ReleaseError),
 }
 
+impl Failure {
+    pub(crate) fn of_list(error: ChildrenError) -> Self {
+        match error.session_end() {
+            Some(end) => Self::SessionOver(end),
+            None => Self::List(error),
+        }
+    }
+
+    pub(crate) fn of_create(error: CreateError) -> Self {
+        match error.session_end() {
+            Some(end) => Self::SessionOver(end),
+            None => Self::Create(error),
+        }
+    }
+}
+
 /// The position of somebody who waits: 0 for the one whose turn it is, `None` before there is a
 /// node.
 pub(crate) type Position = StateCell<Option<usize>>;
 
-type Listing = Op<zk_client::Children, ChildrenError>;
+pub(crate) type Listing = Op<zk_client::Children, ChildrenError>;
 
 impl Line {
     pub(crate) fn new(
@@ -88,12 +112,51 @@ impl Line {
         data: Vec<u8>,
         acl: Option<Vec<Acl>>,
     ) -> Self {
-        Self { shared: Arc::new(Shared { client, path, naming, rule, data, acl }) }
+        let (tail, beside) = (String::new(), &[][..]);
+        let shared = Shared { path, naming, rule, data, acl, tail, beside };
+        Self { shared: Arc::new(shared), client }
+    }
+
+    /// The same line, in which our nodes' names end so.
+    pub(crate) fn with_tail(mut self, tail: String) -> Self {
+        self.new_shared().tail = tail;
+        self
+    }
+
+    /// The same line, under whose path such children are to be expected beside those in line.
+    #[cfg(feature = "lease")]
+    pub(crate) fn beside(mut self, names: &'static [&'static str]) -> Self {
+        self.new_shared().beside = names;
+        self
+    }
+
+    fn new_shared(&mut self) -> &mut Shared {
+        Arc::get_mut(&mut self.shared).expect("a line is changed before it is shared")
     }
 
     /// Gets in line as the contender that the naming's `mark` says, and waits. `None` when it is
     /// not our turn and there is no patience; the place is left then.
     pub(crate) async fn enter(
+        &self,
+        mark: usize,
+        patience: Patience,
+        position: &Position,
+    ) -> Result<Option<Place>, Failure> {
+        self.in_this_session().stand_and_wait(mark, patience, position).await
+    }
+
+    /// The same line for as long as the client's session lives: a place, its node and whoever holds
+    /// by it stand and fall with one session, even if the client goes on with another.
+    pub(crate) fn in_this_session(&self) -> Self {
+        self.with_client(self.client.this_session())
+    }
+
+    /// The same line, seen through another handle of the same client.
+    pub(crate) fn with_client(&self, client: Client) -> Self {
+        Self { shared: Arc::clone(&self.shared), client }
+    }
+
+    async fn stand_and_wait(
         &self,
         mark: usize,
         patience: Patience,
@@ -107,10 +170,10 @@ impl Line {
             let looked = listing.take().unwrap_or_else(|| self.list()).await;
             let queue = match looked {
                 Ok(children) => self.order(children.names),
-                Err(ChildrenError::NoNode) => return Err(Failure::Evicted),
+                Err(ChildrenError::NoNode { .. }) => return Err(Failure::Evicted),
                 Err(error) => {
                     bear(error, patience, Failure::List)?;
-                    pauses.pause(self.client()).await;
+                    pauses.pause(self.client().runtime()).await;
                     continue;
                 }
             };
@@ -130,14 +193,13 @@ impl Line {
                         return Ok(Some(place));
                     }
                 }
-                Turn::Behind(_) | Turn::Crowded if patience == Patience::OneRound => {
+                Turn::Behind(_) if patience == Patience::OneRound => {
                     return Ok(None);
                 }
                 Turn::Behind(other) => {
                     let Some(other) = queue.line.get(other) else { continue };
                     self.wait_for(&self.child_path(&other.name), &mut pauses).await?;
                 }
-                Turn::Crowded => self.wait_for_change(&queue, &mut pauses).await?,
             }
         }
     }
@@ -152,13 +214,13 @@ impl Line {
         match self.list().await {
             Ok(children) => Ok(self.order(children.names)),
             // Parents are made by the first who gets in line.
-            Err(ChildrenError::NoNode) => Ok(Queue::default()),
+            Err(ChildrenError::NoNode { .. }) => Ok(Queue::default()),
             Err(error) => Err(error),
         }
     }
 
     pub(crate) fn client(&self) -> &Client {
-        &self.shared.client
+        &self.client
     }
 
     pub(crate) fn path(&self) -> &ZnodePath {
@@ -166,37 +228,49 @@ impl Line {
     }
 
     pub(crate) fn child_path(&self, name: &str) -> String {
-        let parent = if self.shared.path.is_root() { "" } else { self.shared.path.as_str() };
-        format!("{parent}/{name}")
+        child_of(&self.shared.path, name)
     }
 
-    fn data(&self) -> &[u8] {
+    /// How its nodes are named.
+    pub(crate) fn naming(&self) -> &Naming {
+        &self.shared.naming
+    }
+
+    /// Whose turn it is.
+    pub(crate) fn rule(&self) -> &dyn Rule {
+        &*self.shared.rule
+    }
+
+    pub(crate) fn data(&self) -> &[u8] {
         &self.shared.data
     }
 
-    fn acl(&self) -> Option<&[Acl]> {
+    pub(crate) fn acl(&self) -> Option<&[Acl]> {
         self.shared.acl.as_deref()
     }
 
-    /// Whoever owns an ephemeral node made now.
-    fn session(&self) -> Option<SessionId> {
-        self.client().epoch().map(|epoch| epoch.session)
+    fn mode(&self) -> CreateMode {
+        if self.shared.naming.is_numbered {
+            CreateMode::EphemeralSequential
+        } else {
+            CreateMode::Ephemeral
+        }
     }
 
     /// A new name up to its number.
-    fn own_prefix(&self, mark: usize) -> String {
+    pub(crate) fn own_prefix(&self, mark: usize) -> String {
         let runtime = self.client().runtime();
         let random = u128::from(runtime.random()) << 64 | u128::from(runtime.random());
-        self.shared.naming.own(random) + self.shared.naming.marks[mark]
+        self.shared.naming.own(random) + self.shared.naming.marks.all()[mark] + &self.shared.tail
     }
 
-    fn list(&self) -> Listing {
+    pub(crate) fn list(&self) -> Listing {
         self.client().children(&self.shared.path)
     }
 
     /// Puts our node into the line. With it comes a first look at the line when that was asked for
     /// right behind the request that put it there.
-    async fn stand(
+    pub(crate) async fn stand(
         &self,
         mark: usize,
         patience: Patience,
@@ -216,19 +290,19 @@ impl Line {
             };
             match place.arrive().await {
                 Ok(()) => return Ok((place, Some(listing))),
-                Err(CreateError::NoNode) if parents_made < PARENTS_MADE_MAX => {
+                Err(CreateError::NoNode { .. }) if parents_made < PARENTS_MADE_MAX => {
                     parents_made += 1;
                     // Otherwise more than the parent is missing, or there are no containers here.
-                    let is_there = matches!(parent, Ok(()) | Err(CreateError::NodeExists));
+                    let is_there = matches!(parent, Ok(()) | Err(CreateError::NodeExists { .. }));
                     if !is_there && let Err(error) = self.make_parents().await {
                         bear_create(error, patience)?;
-                        pauses.pause(self.client()).await;
+                        pauses.pause(self.client().runtime()).await;
                     }
                     is_parent_missing = true;
                 }
                 Err(error) => {
                     bear_create(error, patience)?;
-                    pauses.pause(self.client()).await;
+                    pauses.pause(self.client().runtime()).await;
                 }
             }
             while place.is_unknown() {
@@ -239,7 +313,7 @@ impl Line {
                     if patience == Patience::OneRound || !error.is_passing() {
                         return Err(Failure::Settle(error));
                     }
-                    pauses.pause(self.client()).await;
+                    pauses.pause(self.client().runtime()).await;
                 }
             }
             if place.is_standing() {
@@ -248,34 +322,12 @@ impl Line {
         }
     }
 
-    /// Makes the path and what is missing above it: containers, which the server deletes when they
-    /// have been left, or plain nodes where the server knows no containers.
-    async fn make_parents(&self) -> Result<(), CreateError> {
-        let mut missing = vec![self.shared.path.clone()];
-        while let Some(path) = missing.last() {
-            match self.make_parent(path).await {
-                Ok(_) | Err(CreateError::NodeExists) => drop(missing.pop()),
-                Err(CreateError::NoNode) => match path.parent() {
-                    Some(parent) => missing.push(parent),
-                    None => return Err(CreateError::NoNode),
-                },
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(())
-    }
-
-    async fn make_parent(&self, path: &ZnodePath) -> Result<Created, CreateError> {
-        match self.make_container(path).await {
-            Err(CreateError::Unimplemented | CreateError::BadArguments) => {
-                self.client().create(path, b"").acl(&self.parent_acl()).await
-            }
-            result => result,
-        }
-    }
-
     fn make_container(&self, path: &ZnodePath) -> Op<Created, CreateError> {
-        self.client().create(path, b"").container().acl(&self.parent_acl()).send()
+        make_container(self.client(), path, &self.parent_acl())
+    }
+
+    async fn make_parents(&self) -> Result<(), CreateError> {
+        make_containers(self.client(), self.path(), &self.parent_acl()).await
     }
 
     fn parent_acl(&self) -> Vec<Acl> {
@@ -284,7 +336,11 @@ impl Line {
 
     /// Whether the node whose turn has come belongs to a session that is proven alive. When nobody
     /// can say, waits until somebody can; the line may be another by then.
-    async fn is_alive(&self, place: &Place, patience: Patience) -> Result<bool, Failure> {
+    pub(crate) async fn is_alive(
+        &self,
+        place: &Place,
+        patience: Patience,
+    ) -> Result<bool, Failure> {
         let mut states = self.client().states();
         let mut is_first = true;
         while let Some(state) = states.next().await {
@@ -309,35 +365,17 @@ impl Line {
     async fn wait_for(&self, path: &str, pauses: &mut Pace) -> Result<(), Failure> {
         match self.client().get_and_watch(path).await {
             Ok((_, change)) => self.woken(change.await.is_ok()),
-            Err(GetError::NoNode) => Ok(()),
+            Err(GetError::NoNode { .. }) => Ok(()),
             Err(error) => {
                 bear(error, Patience::Endless, Failure::Watch)?;
-                pauses.pause(self.client()).await;
-                Ok(())
-            }
-        }
-    }
-
-    /// Waits until somebody comes or goes.
-    async fn wait_for_change(&self, seen: &Queue, pauses: &mut Pace) -> Result<(), Failure> {
-        match self.client().children_and_watch(&self.shared.path).await {
-            Ok((children, change)) => {
-                if self.order(children.names) == *seen {
-                    return self.woken(change.await.is_ok());
-                }
-                Ok(())
-            }
-            Err(ChildrenError::NoNode) => Ok(()),
-            Err(error) => {
-                bear(error, Patience::Endless, Failure::List)?;
-                pauses.pause(self.client()).await;
+                pauses.pause(self.client().runtime()).await;
                 Ok(())
             }
         }
     }
 
     /// A watch that ended without news is worth another look, unless it ended with the session.
-    fn woken(&self, by_event: bool) -> Result<(), Failure> {
+    pub(crate) fn woken(&self, by_event: bool) -> Result<(), Failure> {
         match self.client().state().end() {
             Some(end) if !by_event => Err(Failure::SessionOver(end)),
             _ => Ok(()),
@@ -345,9 +383,10 @@ impl Line {
     }
 
     /// Tells once of every child that has no business here.
-    fn report(&self, queue: &Queue, reported: &mut BTreeSet<String>) {
+    pub(crate) fn report(&self, queue: &Queue, reported: &mut BTreeSet<String>) {
         for name in &queue.foreign {
-            if reported.insert(name.clone()) {
+            let is_known = self.shared.beside.contains(&name.as_str());
+            if !is_known && reported.insert(name.clone()) {
                 tracing::warn!(
                     event = "ForeignContender", path = %self.shared.path, child = %name,
                     "a child that does not contend by this layout; its owner may go ahead with us"
@@ -355,6 +394,12 @@ impl Line {
             }
         }
     }
+}
+
+/// The path of a child.
+pub(crate) fn child_of(parent: &ZnodePath, name: &str) -> String {
+    let parent = if parent.is_root() { "" } else { parent.as_str() };
+    format!("{parent}/{name}")
 }
 
 /// The pauses of one who tries again.
@@ -368,11 +413,15 @@ impl Pace {
 
     /// Waits, longer every time. What makes requests fail befalls many at once: the pauses are
     /// jittered, so that they do not come back at once.
-    pub(crate) async fn pause(&mut self, client: &Client) {
-        let runtime = client.runtime();
-        if let Some(pause) = self.0.next(&**runtime) {
+    pub(crate) async fn pause(&mut self, runtime: &Arc<dyn Runtime>) {
+        if let Some(pause) = self.next(&**runtime) {
             runtime.sleep_until(runtime.now() + pause).await;
         }
+    }
+
+    /// The next pause.
+    pub(crate) fn next(&mut self, runtime: &dyn Runtime) -> Option<Duration> {
+        self.0.next(runtime)
     }
 }
 
@@ -388,7 +437,7 @@ pub(crate) fn is_passing(error: &impl OperationError) -> bool {
 }
 
 /// Nothing when the failure can be borne and the request made again.
-fn bear<E: OperationError>(
+pub(crate) fn bear<E: OperationError>(
     error: E,
     patience: Patience,
     failure: fn(E) -> Failure,
@@ -401,7 +450,7 @@ fn bear<E: OperationError>(
 
 fn bear_create(error: CreateError, patience: Patience) -> Result<(), Failure> {
     // A server that lost its ensemble; the client goes on to look for a better one.
-    if error == CreateError::NotReadOnly && patience == Patience::Endless {
+    if matches!(error, CreateError::NotReadOnly { .. }) && patience == Patience::Endless {
         return Ok(());
     }
     bear(error, patience, Failure::Create)

@@ -12,19 +12,60 @@ pub(crate) struct Naming {
     /// Between the id and the mark.
     pub(crate) joint: &'static str,
     /// What the kinds of contenders carry before their number.
-    pub(crate) marks: &'static [&'static str],
+    pub(crate) marks: Marks,
+    /// Whether a number follows the mark.
+    pub(crate) is_numbered: bool,
+}
+
+/// What the kinds of contenders carry before their number: one kind or two.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Marks {
+    One(&'static str),
+    Two([&'static str; 2]),
+}
+
+impl Marks {
+    pub(crate) fn all(&self) -> &[&'static str] {
+        match self {
+            Self::One(mark) => std::slice::from_ref(mark),
+            Self::Two(marks) => marks,
+        }
+    }
 }
 
 impl Naming {
     /// `_c_<uuid>-<mark><number>`: Curator's, which go-zookeeper contends with as well.
     // Curator: ProtectedUtils.getProtectedPrefix
-    pub(crate) const fn curator(marks: &'static [&'static str]) -> Self {
-        Self { head: "_c_", is_dashed: true, joint: "-", marks }
+    pub(crate) const fn curator(marks: Marks) -> Self {
+        Self { head: "_c_", is_dashed: true, joint: "-", marks, is_numbered: true }
     }
 
     /// `<32 hex digits><mark><number>`: kazoo's.
-    pub(crate) const fn kazoo(marks: &'static [&'static str]) -> Self {
-        Self { head: "", is_dashed: false, joint: "", marks }
+    pub(crate) const fn kazoo(marks: Marks) -> Self {
+        Self { head: "", is_dashed: false, joint: "", marks, is_numbered: true }
+    }
+
+    /// `x-<32 hex digits>-<number>`: read by the lock that `ZooKeeper` itself ships for Java, which
+    /// takes what follows the last dash for the number.
+    // ZooKeeper: ZNodeName
+    pub(crate) const fn zk_java() -> Self {
+        Self { head: "x-", is_dashed: false, joint: "", marks: Marks::One("-"), is_numbered: true }
+    }
+
+    /// `<head><uuid><mark><number>`.
+    pub(crate) const fn custom(head: &'static str, mark: &'static str) -> Self {
+        Self { head, is_dashed: true, joint: "", marks: Marks::One(mark), is_numbered: true }
+    }
+
+    /// The same without a number: nodes that have an owner and no order.
+    pub(crate) const fn without_number(mut self) -> Self {
+        self.is_numbered = false;
+        self
+    }
+
+    /// The number in a name, as text.
+    pub(crate) fn number<'a>(&self, name: &'a str) -> Option<&'a str> {
+        mark_in(name, self.marks.all()).map(|(_, at)| &name[at..])
     }
 
     /// The start of a name that nobody else has, made of 128 random bits (a version 4 UUID).
@@ -73,9 +114,6 @@ pub(crate) enum Turn {
     Mine,
     /// Not before the contender at this index has gone.
     Behind(usize),
-    /// Not before anybody has come or gone.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for rules that count, as semaphores do"))]
-    Crowded,
 }
 
 /// One at a time, first come first served.
@@ -89,12 +127,46 @@ impl Rule for Exclusive {
     }
 }
 
+/// Everybody at once: for looking only.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Together;
+
+impl Rule for Together {
+    fn turn(&self, _: &Queue, _: usize) -> Turn {
+        Turn::Mine
+    }
+}
+
+/// Readers together, writers alone, both in the order in which they came.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ReadWrite;
+
+impl ReadWrite {
+    /// The mark of readers.
+    pub(crate) const READ: usize = 0;
+    /// The mark of writers.
+    pub(crate) const WRITE: usize = 1;
+}
+
+impl Rule for ReadWrite {
+    fn turn(&self, queue: &Queue, me: usize) -> Turn {
+        let before = &queue.line[..me];
+        if queue.line[me].mark == Self::WRITE {
+            return Exclusive.turn(queue, me);
+        }
+        // The last of the writers before a reader is the last to go, so that it wakes once. Readers
+        // do not wait for readers.
+        let writer = before.iter().rposition(|other| other.mark == Self::WRITE);
+        writer.map_or(Turn::Mine, Turn::Behind)
+    }
+}
+
 impl Queue {
     /// Puts a parent's children in order.
     pub(crate) fn new(names: Vec<String>, naming: &Naming) -> Self {
         let mut queue = Self::default();
         for name in names {
-            match mark_in(&name, naming.marks) {
+            match mark_in(&name, naming.marks.all()) {
                 Some((mark, key_at)) => queue.line.push(Contender { name, mark, key_at }),
                 None => queue.foreign.push(name),
             }
@@ -137,8 +209,8 @@ fn mark_in(name: &str, marks: &[&str]) -> Option<(usize, usize)> {
 mod tests {
     use super::*;
 
-    const LOCK: Naming = Naming::curator(&["lock-"]);
-    const READ_WRITE: Naming = Naming::curator(&["__READ__", "__WRIT__"]);
+    const LOCK: Naming = Naming::curator(Marks::One("lock-"));
+    const READ_WRITE: Naming = Naming::curator(Marks::Two(["__READ__", "__WRIT__"]));
     const ID: &str = "ea664e36-9992-4cac-ac23-d4a8e4209de2";
 
     #[test]
@@ -146,7 +218,10 @@ mod tests {
         let own = LOCK.own(u128::MAX);
         assert_eq!(own, "_c_ffffffff-ffff-4fff-bfff-ffffffffffff-");
         assert_eq!(LOCK.own(0), "_c_00000000-0000-4000-8000-000000000000-");
-        assert_eq!(Naming::kazoo(&["__lock__"]).own(0), "00000000000040008000000000000000");
+        assert_eq!(
+            Naming::kazoo(Marks::One("__lock__")).own(0),
+            "00000000000040008000000000000000"
+        );
     }
 
     #[test]
@@ -199,6 +274,31 @@ mod tests {
     #[test]
     fn pitfall_18_a_node_that_vanished_has_no_place() {
         assert_eq!(queue(&["a-lock-0"]).index_of("a-lock-1"), None);
+    }
+
+    #[test]
+    fn pitfall_19_a_reader_waits_for_the_nearest_writer_not_the_nearest_node() {
+        let names = ["a-__WRIT__0", "b-__READ__1", "c-__WRIT__2", "d-__READ__3", "e-__READ__4"];
+        let line = Queue::new(names.map(Into::into).to_vec(), &READ_WRITE);
+        let turns: Vec<_> = (0..5).map(|me| ReadWrite.turn(&line, me)).collect();
+        let behind = Turn::Behind;
+        assert_eq!(turns, [Turn::Mine, behind(0), behind(1), behind(2), behind(2)]);
+    }
+
+    #[test]
+    fn pitfall_15_readers_before_the_first_writer_do_not_wait() {
+        let names = ["a-__READ__0", "b-__READ__1", "c-__WRIT__2"];
+        let line = Queue::new(names.map(Into::into).to_vec(), &READ_WRITE);
+        assert_eq!(ReadWrite.turn(&line, 1), Turn::Mine);
+        assert_eq!(ReadWrite.turn(&line, 2), Turn::Behind(1));
+    }
+
+    #[test]
+    fn a_name_for_zookeepers_own_java_lock_has_its_number_behind_the_last_dash() {
+        let naming = Naming::zk_java();
+        let own = naming.own(0) + naming.marks.all()[0];
+        assert_eq!(own, "x-00000000000040008000000000000000-");
+        assert_eq!(naming.number("x-72057594037927936-0000000007"), Some("0000000007"));
     }
 
     fn queue(names: &[&str]) -> Queue {
