@@ -8,7 +8,7 @@ use zk_client::{
 use zk_proto::client::{AuthPacket, OpCode, SaslToken};
 use zk_tests::{dump::SUPER, patience::at_most};
 
-use crate::world::{World, cases};
+use crate::world::{Need, World, cases};
 
 cases! {
     a_list_is_written_and_read_back [SetAcl GetAcl];
@@ -19,7 +19,7 @@ cases! {
     a_parent_decides_on_creations_and_deletions [Create2 Delete];
     m33_hashes_are_shown_to_administrators_only [GetAcl];
     an_administrator_may_read_the_list_alone [GetAcl SetAcl];
-    addresses_match_by_prefix [Create2 GetData];
+    addresses_match_by_prefix [Create2 GetData] OwnAddresses;
     addresses_of_two_families_never_match [Create2 GetData] Ipv6Acls;
     the_super_user_passes_every_list [Auth GetData];
     identities_add_up [Auth WhoAmI];
@@ -50,7 +50,7 @@ async fn a_list_is_written_and_read_back(world: World) {
     let list = [
         anyone(Perms::READ),
         Acl::new(Perms::ALL, AuthId::new("digest", U)),
-        Acl::new(Perms::ADMIN, AuthId::new("ip", "127.0.0.0/8")),
+        Acl::new(Perms::ADMIN, AuthId::new("ip", "0.0.0.0/0")),
     ];
     let stat = zk.set_acl(&path, &list).if_version(Version::new(0)).await.expect("open");
     assert_eq!(stat.aversion, Version::new(1));
@@ -59,7 +59,7 @@ async fn a_list_is_written_and_read_back(world: World) {
         (created.mzxid, created.version, created.pzxid)
     );
     assert_eq!(zk.acl(&path).await, Ok((list.to_vec(), stat)));
-    assert_eq!(zk.acl(&world.path("no")).await, Err(AclError::NoNode));
+    assert!(matches!(zk.acl(&world.path("no")).await, Err(AclError::NoNode { .. })));
 }
 
 async fn set_acl_wants_the_right_version_and_a_legal_list(world: World) {
@@ -68,26 +68,32 @@ async fn set_acl_wants_the_right_version_and_a_legal_list(world: World) {
     zk.create(&path, b"").await.expect("a free name");
     let open = Acl::open();
     let wrong = zk.set_acl(&path, &open).if_version(Version::new(3)).await;
-    assert_eq!(wrong, Err(SetAclError::BadVersion));
-    assert_eq!(zk.set_acl(&path, &[]).await, Err(SetAclError::InvalidAcl));
+    assert!(matches!(wrong, Err(SetAclError::BadVersion { .. })));
+    assert!(matches!(zk.set_acl(&path, &[]).await, Err(SetAclError::InvalidAcl { .. })));
     for (scheme, id) in
         [("nobody", "x"), ("digest", "u"), ("ip", "127.0.0.1/33"), ("super", ""), ("world", "x")]
     {
         let list = [Acl::new(Perms::ALL, AuthId::new(scheme, id))];
         let refused = zk.set_acl(&path, &list).await;
-        assert_eq!(refused, Err(SetAclError::InvalidAcl), "{scheme}:{id}");
+        assert!(matches!(refused, Err(SetAclError::InvalidAcl { .. })), "{scheme}:{id}");
     }
-    assert_eq!(zk.set_acl(&path, &Acl::creator_all()).await, Err(SetAclError::InvalidAcl));
+    assert!(matches!(
+        zk.set_acl(&path, &Acl::creator_all()).await,
+        Err(SetAclError::InvalidAcl { .. })
+    ));
     let missing = world.path("no");
-    assert_eq!(zk.set_acl(&missing, &open).await, Err(SetAclError::NoNode));
-    assert_eq!(zk.set_acl(&missing, &Acl::creator_all()).await, Err(SetAclError::InvalidAcl));
+    assert!(matches!(zk.set_acl(&missing, &open).await, Err(SetAclError::NoNode { .. })));
+    assert!(matches!(
+        zk.set_acl(&missing, &Acl::creator_all()).await,
+        Err(SetAclError::InvalidAcl { .. })
+    ));
 }
 
 async fn auth_means_whoever_is_authenticated(world: World) {
     let zk = world.client().await;
     let path = world.path("mine");
     let refused = zk.create(&path, b"").acl(&Acl::creator_all()).await;
-    assert_eq!(refused, Err(CreateError::InvalidAcl));
+    assert!(matches!(refused, Err(CreateError::InvalidAcl { .. })));
     zk.add_auth(Credentials::digest("u", "p")).await.expect("accepted");
     zk.create(&path, b"").acl(&Acl::creator_all()).await.expect("somebody by now");
     let (list, _) = zk.acl(&path).await.expect("mine");
@@ -98,12 +104,12 @@ async fn nobody_else_gets_at_a_private_node(world: World) {
     let (owner, other) = (somebody(&world, "u").await, somebody(&world, "v").await);
     let path = world.path("mine");
     owner.create(&path, b"secret").acl(&Acl::creator_all()).await.expect("a free name");
-    assert_eq!(other.get(&path).await, Err(GetError::NoAuth));
-    assert_eq!(other.children(&path).await, Err(ChildrenError::NoAuth));
-    assert_eq!(other.count_descendants(&path).await, Err(ChildrenError::NoAuth));
-    assert_eq!(other.acl(&path).await, Err(AclError::NoAuth));
-    assert_eq!(other.set(&path, b"").await, Err(SetError::NoAuth));
-    assert_eq!(other.set_acl(&path, &Acl::open()).await, Err(SetAclError::NoAuth));
+    assert!(matches!(other.get(&path).await, Err(GetError::NoAuth { .. })));
+    assert!(matches!(other.children(&path).await, Err(ChildrenError::NoAuth { .. })));
+    assert!(matches!(other.count_descendants(&path).await, Err(ChildrenError::NoAuth { .. })));
+    assert!(matches!(other.acl(&path).await, Err(AclError::NoAuth { .. })));
+    assert!(matches!(other.set(&path, b"").await, Err(SetError::NoAuth { .. })));
+    assert!(matches!(other.set_acl(&path, &Acl::open()).await, Err(SetAclError::NoAuth { .. })));
     assert_eq!(owner.get(&path).await.expect("mine").data, "secret");
 }
 
@@ -111,7 +117,7 @@ async fn exists_asks_for_the_right_to_read(world: World) {
     let (owner, other) = (somebody(&world, "u").await, somebody(&world, "v").await);
     let path = world.path("mine");
     owner.create(&path, b"secret").acl(&Acl::creator_all()).await.expect("a free name");
-    assert_eq!(other.exists(&path).await, Err(ExistsError::NoAuth));
+    assert!(matches!(other.exists(&path).await, Err(ExistsError::NoAuth { .. })));
     assert_eq!(other.exists(&world.path("no")).await, Ok(None));
 }
 
@@ -121,15 +127,15 @@ async fn a_parent_decides_on_creations_and_deletions(world: World) {
     zk.create(&path, b"").await.expect("a free name");
     zk.create(&child, b"").acl(&[anyone(Perms::NONE)]).await.expect("a free name");
     zk.set_acl(&path, &[anyone(Perms::CREATE)]).await.expect("open");
-    assert_eq!(zk.delete(&child).await, Err(DeleteError::NoAuth));
-    assert_eq!(zk.delete(&world.path("a/no")).await, Err(DeleteError::NoAuth));
+    assert!(matches!(zk.delete(&child).await, Err(DeleteError::NoAuth { .. })));
+    assert!(matches!(zk.delete(&world.path("a/no")).await, Err(DeleteError::NoAuth { .. })));
     zk.create(&world.path("a/c"), b"").await.expect("the parent allows it");
 
     let path = world.path("d");
     zk.create(&path, b"").await.expect("a free name");
     zk.create(&world.path("d/b"), b"").acl(&[anyone(Perms::NONE)]).await.expect("free");
     zk.set_acl(&path, &[anyone(Perms::DELETE)]).await.expect("open");
-    assert_eq!(zk.create(&world.path("d/c"), b"").await, Err(CreateError::NoAuth));
+    assert!(matches!(zk.create(&world.path("d/c"), b"").await, Err(CreateError::NoAuth { .. })));
     zk.delete(&world.path("d/b")).await.expect("the parent allows it");
 }
 
@@ -147,11 +153,11 @@ async fn an_administrator_may_read_the_list_alone(world: World) {
     let zk = world.client().await;
     let path = world.path("a");
     zk.create(&path, b"").acl(&[anyone(Perms::ADMIN)]).await.expect("a free name");
-    assert_eq!(zk.get(&path).await, Err(GetError::NoAuth));
+    assert!(matches!(zk.get(&path).await, Err(GetError::NoAuth { .. })));
     assert_eq!(zk.acl(&path).await.expect("readable").0, [anyone(Perms::ADMIN)]);
     zk.set_acl(&path, &[anyone(Perms::WRITE)]).await.expect("an administrator");
-    assert_eq!(zk.acl(&path).await, Err(AclError::NoAuth));
-    assert_eq!(zk.set_acl(&path, &Acl::open()).await, Err(SetAclError::NoAuth));
+    assert!(matches!(zk.acl(&path).await, Err(AclError::NoAuth { .. })));
+    assert!(matches!(zk.set_acl(&path, &Acl::open()).await, Err(SetAclError::NoAuth { .. })));
     zk.set(&path, b"").await.expect("a writer");
 }
 
@@ -183,7 +189,7 @@ async fn addresses_of_two_families_never_match(world: World) {
         let path = world.path(&format!("ip{number}"));
         let list = [Acl::new(Perms::READ, AuthId::new("ip", address))];
         zk.create(&path, b"").acl(&list).await.expect("legal");
-        assert_eq!(zk.get(&path).await, Err(GetError::NoAuth), "{address}");
+        assert!(matches!(zk.get(&path).await, Err(GetError::NoAuth { .. })), "{address}");
     }
 }
 
@@ -191,7 +197,7 @@ async fn the_super_user_passes_every_list(world: World) {
     let zk = world.client().await;
     let path = world.path("a");
     zk.create(&path, b"x").acl(&[anyone(Perms::NONE)]).await.expect("a free name");
-    assert_eq!(zk.get(&path).await, Err(GetError::NoAuth));
+    assert!(matches!(zk.get(&path).await, Err(GetError::NoAuth { .. })));
     zk.add_auth(Credentials::new("digest", SUPER)).await.expect("accepted");
     assert_eq!(zk.get(&path).await.expect("everything is allowed").data, "x");
     zk.set_acl(&path, &Acl::open()).await.expect("everything is allowed");
@@ -207,14 +213,17 @@ async fn identities_add_up(world: World) {
         shown.sort_by(|one, two| (&one.scheme, &one.id).cmp(&(&two.scheme, &two.id)));
         shown.into_iter().map(|one| format!("{}:{}", one.scheme, one.id)).collect::<Vec<_>>()
     };
-    assert_eq!(shown().await, ["ip:127.0.0.1"]);
+    let [own] = &shown().await[..] else { panic!("nothing but the address") };
+    if world.server.host.meets(Need::OwnAddresses) {
+        assert_eq!(own, "ip:127.0.0.1");
+    }
     zk.add_auth(Credentials::digest("u", "p")).await.expect("accepted");
-    assert_eq!(shown().await, ["digest:u", "ip:127.0.0.1"]);
+    assert_eq!(shown().await, ["digest:u", own]);
     zk.add_auth(Credentials::digest("u", "p")).await.expect("accepted");
     zk.add_auth(Credentials::digest("v", "p")).await.expect("accepted");
-    assert_eq!(shown().await, ["digest:u", "digest:v", "ip:127.0.0.1"]);
+    assert_eq!(shown().await, ["digest:u", "digest:v", own]);
     zk.add_auth(Credentials::new("ip", "")).await.expect("accepted");
-    assert_eq!(shown().await, ["digest:u", "digest:v", "ip:127.0.0.1"]);
+    assert_eq!(shown().await, ["digest:u", "digest:v", own]);
 }
 
 async fn m38_a_foreign_scheme_ends_the_session(world: World) {

@@ -34,8 +34,8 @@ async fn a_chroot_is_put_before_every_path(world: World) {
     assert_eq!(path, "/b");
     zk.set("/a", b"y").await.expect("there");
     zk.delete("/a").await.expect("there");
-    assert_eq!(outside.get(&world.path("a")).await, Err(GetError::NoNode));
-    assert_eq!(zk.delete("/").await, Err(DeleteError::BadArguments));
+    assert!(matches!(outside.get(&world.path("a")).await, Err(GetError::NoNode { .. })));
+    assert!(matches!(zk.delete("/").await, Err(DeleteError::BadArguments { .. })));
     zk.sync("/").await.expect("never refused");
 }
 
@@ -53,14 +53,14 @@ async fn events_come_without_the_chroot(world: World) {
 
 async fn a_missing_chroot_is_not_made(world: World) {
     let zk = world.client_at(&format!("{}{}", world.server.address, world.path("no"))).await;
-    assert_eq!(zk.create("/a", b"").await, Err(CreateError::NoNode));
+    assert!(matches!(zk.create("/a", b"").await, Err(CreateError::NoNode { .. })));
     assert_eq!(zk.exists("/").await, Ok(None));
 }
 
 async fn the_configuration_is_outside_of_every_chroot(world: World) {
     let (zk, outside) = (inside(&world).await, world.client().await);
     assert_eq!(zk.config().await, outside.config().await);
-    assert_eq!(zk.get("/zookeeper/config").await, Err(GetError::NoNode));
+    assert!(matches!(zk.get("/zookeeper/config").await, Err(GetError::NoNode { .. })));
 }
 
 async fn a_sequential_name_below_a_chroot_may_be_empty(world: World) {

@@ -34,7 +34,7 @@ cases! {
     sync_lets_a_session_see_what_another_wrote [Sync GetData];
     a_ping_is_answered_under_its_own_number [Ping];
     a_refused_write_takes_a_zxid [Create Ping];
-    a_standalone_server_has_an_empty_configuration [GetData];
+    a_standalone_server_has_an_empty_configuration [GetData] Alone;
     reconfig_is_disabled [Reconfig];
     names_may_be_of_any_language [Create2 GetChildren2];
 }
@@ -70,13 +70,16 @@ async fn the_old_create_answers_the_path_alone(world: World) {
 async fn a_node_needs_its_parent_and_a_free_name(world: World) {
     let zk = world.client().await;
     let orphan = world.path("no/child");
-    assert_eq!(zk.create(&orphan, b"").await, Err(CreateError::NoNode));
-    assert_eq!(zk.create(&world.root, b"").await, Err(CreateError::NodeExists));
-    assert_eq!(zk.create("/", b"").await, Err(CreateError::NodeExists));
+    assert!(matches!(zk.create(&orphan, b"").await, Err(CreateError::NoNode { .. })));
+    assert!(matches!(zk.create(&world.root, b"").await, Err(CreateError::NodeExists { .. })));
+    assert!(matches!(zk.create("/", b"").await, Err(CreateError::NodeExists { .. })));
     let short = world.path("short");
     zk.create(&short, b"").ephemeral().await.expect("a free name");
     let below = format!("{short}/child");
-    assert_eq!(zk.create(&below, b"").await, Err(CreateError::NoChildrenForEphemerals));
+    assert!(matches!(
+        zk.create(&below, b"").await,
+        Err(CreateError::NoChildrenForEphemerals { .. })
+    ));
 }
 
 async fn null_data_and_empty_data_stay_apart(world: World) {
@@ -103,7 +106,7 @@ async fn a_megabyte_of_data_comes_back(world: World) {
 async fn exists_of_nothing_is_no_failure(world: World) {
     let zk = world.client().await;
     assert_eq!(zk.exists(&world.path("no")).await, Ok(None));
-    assert_eq!(zk.get(&world.path("no")).await, Err(GetError::NoNode));
+    assert!(matches!(zk.get(&world.path("no")).await, Err(GetError::NoNode { .. })));
 }
 
 async fn set_raises_version_and_mzxid(world: World) {
@@ -125,11 +128,11 @@ async fn set_wants_the_right_version(world: World) {
     let path = world.path("a");
     zk.create(&path, b"").await.expect("a free name");
     let set = |version: i32| zk.set(&path, b"x").if_version(Version::new(version)).send();
-    assert_eq!(set(1).await, Err(SetError::BadVersion));
+    assert!(matches!(set(1).await, Err(SetError::BadVersion { .. })));
     assert_eq!(set(0).await.expect("right").version, Version::new(1));
-    assert_eq!(set(0).await, Err(SetError::BadVersion));
+    assert!(matches!(set(0).await, Err(SetError::BadVersion { .. })));
     assert_eq!(set(-1).await.expect("any").version, Version::new(2));
-    assert_eq!(zk.set(&world.path("no"), b"").await, Err(SetError::NoNode));
+    assert!(matches!(zk.set(&world.path("no"), b"").await, Err(SetError::NoNode { .. })));
 }
 
 async fn delete_wants_the_right_version_and_no_children(world: World) {
@@ -138,11 +141,11 @@ async fn delete_wants_the_right_version_and_no_children(world: World) {
     zk.create(&parent, b"").await.expect("a free name");
     zk.create(&child, b"").await.expect("a free name");
     let delete = |path: &str, version| zk.delete(path).if_version(Version::new(version)).send();
-    assert_eq!(delete(&parent, 7).await, Err(DeleteError::BadVersion));
-    assert_eq!(delete(&parent, 0).await, Err(DeleteError::NotEmpty));
-    assert_eq!(delete(&child, 1).await, Err(DeleteError::BadVersion));
+    assert!(matches!(delete(&parent, 7).await, Err(DeleteError::BadVersion { .. })));
+    assert!(matches!(delete(&parent, 0).await, Err(DeleteError::NotEmpty { .. })));
+    assert!(matches!(delete(&child, 1).await, Err(DeleteError::BadVersion { .. })));
     assert_eq!(delete(&child, 0).await, Ok(()));
-    assert_eq!(delete(&child, -1).await, Err(DeleteError::NoNode));
+    assert!(matches!(delete(&child, -1).await, Err(DeleteError::NoNode { .. })));
     assert_eq!(delete(&parent, -1).await, Ok(()));
     assert_eq!(zk.exists(&parent).await, Ok(None));
 }
@@ -187,8 +190,8 @@ async fn children_come_with_and_without_stat(world: World) {
 async fn children_of_nothing_are_refused(world: World) {
     let zk = world.client().await;
     let path = world.path("no");
-    assert_eq!(zk.children(&path).await, Err(ChildrenError::NoNode));
-    assert_eq!(zk.count_descendants(&path).await, Err(ChildrenError::NoNode));
+    assert!(matches!(zk.children(&path).await, Err(ChildrenError::NoNode { .. })));
+    assert!(matches!(zk.count_descendants(&path).await, Err(ChildrenError::NoNode { .. })));
     let mut raw = world.raw().await;
     assert_eq!(raw.see(OpCode::GetChildren, &path, false).await.code(), ErrorCode::NoNode);
 }
@@ -213,7 +216,7 @@ async fn the_built_in_nodes_are_there_to_stay(world: World) {
     for path in ["/", "/zookeeper", "/zookeeper/quota", "/zookeeper/config"] {
         assert!(zk.exists(path).await.expect("allowed").is_some(), "{path}");
         assert_eq!(raw.delete(path).await.code(), ErrorCode::BadArguments, "{path}");
-        assert_eq!(zk.delete(path).await, Err(DeleteError::BadArguments), "{path}");
+        assert!(matches!(zk.delete(path).await, Err(DeleteError::BadArguments { .. })), "{path}");
     }
     let names = zk.children("/zookeeper").await.expect("there").names;
     assert!(names.contains(&"quota".to_owned()) && names.contains(&"config".to_owned()));
@@ -264,13 +267,13 @@ async fn a_standalone_server_has_an_empty_configuration(world: World) {
     let node = zk.config().await.expect("everybody may read it");
     assert_eq!(node.data, "");
     assert_eq!((node.stat.aversion, node.stat.czxid), (Version::new(-1), Zxid::ZERO));
-    assert_eq!(zk.set("/zookeeper/config", b"").await, Err(SetError::NoAuth));
+    assert!(matches!(zk.set("/zookeeper/config", b"").await, Err(SetError::NoAuth { .. })));
 }
 
 async fn reconfig_is_disabled(world: World) {
     let zk = world.client().await;
     let refused = zk.reconfig().leaving("2").send().await;
-    assert_eq!(refused, Err(ReconfigError::ReconfigDisabled));
+    assert!(matches!(refused, Err(ReconfigError::ReconfigDisabled { .. })));
 }
 
 async fn names_may_be_of_any_language(world: World) {

@@ -1,6 +1,6 @@
 //! All cases against one server.
 
-use std::{collections::BTreeMap, fmt::Write as _, time::Duration};
+use std::{fmt::Write as _, time::Duration};
 
 use tokio::task::JoinSet;
 use zk_proto::client::OpCode;
@@ -18,7 +18,7 @@ const CASE_SECS_MAX: u64 = 120;
 const CASES_MAX: usize = 8;
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Verdict {
+pub(crate) enum Verdict {
     Good,
     Bad,
     Lacking,
@@ -44,6 +44,12 @@ pub(crate) fn all() -> Vec<&'static Case> {
 
 /// Runs them against a server and fails if one fails.
 pub(crate) async fn every_case(host: Host) {
+    let verdicts = verdicts(host).await;
+    report(host, &verdicts);
+}
+
+/// Runs them against a server.
+pub(crate) async fn verdicts(host: Host) -> Vec<(&'static Case, Verdict)> {
     let wanted = std::env::var("ZK_CASE").unwrap_or_default();
     let cases: Vec<_> = all().into_iter().filter(|case| case.name.contains(&wanted)).collect();
     assert!(!cases.is_empty(), "no case is called {wanted}");
@@ -68,7 +74,7 @@ pub(crate) async fn every_case(host: Host) {
         verdicts.push(ended.expect("not cancelled"));
     }
     preparing.close().await;
-    report(host, &verdicts);
+    verdicts
 }
 
 /// Runs one case in a task of its own, so that its failure is its own too.
@@ -81,32 +87,29 @@ async fn one(case: &'static Case, world: World) -> (&'static Case, Verdict) {
     }
 }
 
+/// What became of the cases of an operation.
+pub(crate) fn cell(op: OpCode, verdicts: &[(&'static Case, Verdict)]) -> String {
+    let count = |wanted| {
+        let of_op = verdicts.iter().filter(|(case, _)| case.ops.contains(&op));
+        of_op.filter(|(_, verdict)| *verdict == wanted).count()
+    };
+    let (good, bad, lacking) = (count(Verdict::Good), count(Verdict::Bad), count(Verdict::Lacking));
+    let mut cell = format!("{good} good");
+    if bad > 0 {
+        write!(cell, ", {bad} BAD").expect("a string takes everything");
+    }
+    if lacking > 0 {
+        write!(cell, ", {lacking} not there").expect("as above");
+    }
+    cell
+}
+
 #[expect(clippy::print_stdout, reason = "the table is what a person runs the suite for")]
 fn report(host: Host, verdicts: &[(&'static Case, Verdict)]) {
-    let mut rows: BTreeMap<i32, (usize, usize, usize)> = BTreeMap::new();
-    for op in OpCode::ALL {
-        let row = rows.entry(op.get()).or_default();
-        for (case, verdict) in verdicts {
-            if case.ops.contains(op) {
-                match verdict {
-                    Verdict::Good => row.0 += 1,
-                    Verdict::Bad => row.1 += 1,
-                    Verdict::Lacking => row.2 += 1,
-                }
-            }
-        }
-    }
     let mut table = format!("\n{:<24}{:>14}\n", "operation", host.name());
     for op in OpCode::ALL {
-        let (good, bad, lacking) = rows[&op.get()];
-        let mut cell = format!("{good} good");
-        if bad > 0 {
-            write!(cell, ", {bad} BAD").expect("a string takes everything");
-        }
-        if lacking > 0 {
-            write!(cell, ", {lacking} not there").expect("as above");
-        }
-        writeln!(table, "{:<24}{cell:>14}", op.name()).expect("as above");
+        writeln!(table, "{:<24}{:>14}", op.name(), cell(*op, verdicts))
+            .expect("a string takes everything");
     }
     for (case, verdict) in verdicts {
         if *verdict == Verdict::Lacking {

@@ -2,7 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use zk_client::{Client, ErrorCode, OperationError, SessionEnd, SessionId, SessionState, Zxid};
+use zk_client::{
+    AddWatchMode, Client, ErrorCode, EventKind, ExpiryPolicy, OperationError, SessionEnd,
+    SessionId, SessionState, WatchItem, Zxid,
+};
 use zk_proto::{
     client::{ConnectRequest, EventType, OpCode},
     jute::encode,
@@ -12,7 +15,7 @@ use zk_tests::{
     raw::{Raw, Session, connect_request, create_request, request},
 };
 
-use crate::world::{World, cases};
+use crate::world::{World, cases, event};
 
 cases! {
     a_session_has_a_name_a_password_and_a_timeout [CreateSession];
@@ -28,6 +31,7 @@ cases! {
     a_silent_session_expires_with_its_nodes [CloseSession];
     pings_keep_a_session_alive [Ping];
     a_client_learns_that_its_session_expired [CreateSession];
+    a_client_goes_on_in_another_session [CreateSession SetWatches SetWatches2];
     a_client_survives_a_break [CreateSession];
     a_session_survives_the_loss_of_its_connection [CreateSession];
     m12_m15_own_operations_of_a_server_are_refused [CreateSession DeleteContainer]
@@ -243,6 +247,54 @@ async fn a_client_learns_that_its_session_expired(world: World) {
     assert!(matches!(end, SessionState::Expired(_)), "{end:?}");
     let refused = zk.exists("/").await.expect_err("the client is at its end");
     assert_eq!(refused.session_end(), Some(SessionEnd::Expired));
+}
+
+async fn a_client_goes_on_in_another_session(world: World) {
+    let relay = world.relay().await;
+    let builder = Client::builder(relay.address.to_string()).on_expiry(ExpiryPolicy::Recreate);
+    let zk = builder.session_timeout(Duration::from_secs(4)).connect().await.expect("a session");
+    let (ephemeral, kept) = (world.path("e"), world.path("k"));
+    zk.create(&ephemeral, b"").ephemeral().await.expect("a free name");
+    zk.create(&kept, b"").await.expect("a free name");
+    let (_, changed) = zk.get_and_watch(&kept).await.expect("there");
+    let mut all = zk.add_watch(&kept, AddWatchMode::Persistent).await.expect("a watch");
+    let before = zk.epoch().expect("a session");
+    let other = world.client().await;
+    let (_, gone) = other.get_and_watch(&ephemeral).await.expect("there");
+    relay.cut();
+    at_most("the server's verdict", gone).await.expect("an event");
+    other.set(&kept, b"meanwhile").await.expect("there");
+    relay.mend();
+    let mut states = zk.states();
+    let next = async {
+        loop {
+            match states.next().await {
+                Some(SessionState::Connected(epoch)) if epoch != before => return epoch,
+                Some(_) => {}
+                None => panic!("the client is at its end"),
+            }
+        }
+    };
+    let next = at_most("another session", next).await;
+    assert_eq!((before.number, next.number), (1, 2));
+    assert_ne!(before.session, next.session);
+    // What happened between the sessions is told in the next one.
+    let missed = at_most("what was missed", changed).await.expect("an event");
+    assert_eq!((missed.kind, missed.epoch), (EventKind::DataChanged, next));
+    let gap = at_most("a gap", all.next()).await;
+    assert!(matches!(gap, Some(WatchItem::Gap { epoch, .. }) if epoch == next), "{gap:?}");
+    let found = zk.exists(&ephemeral).stamped().await.expect("an answer");
+    assert_eq!((found.value, found.epoch), (None, Some(next)));
+    zk.set(&kept, b"again").await.expect("there");
+    let seen = async {
+        loop {
+            let event = event(all.next().await);
+            if event.zxid.is_none_or(|zxid| zxid >= found.zxid) {
+                return event;
+            }
+        }
+    };
+    assert_eq!(at_most("an event", seen).await.path, kept);
 }
 
 async fn a_client_survives_a_break(world: World) {

@@ -409,7 +409,7 @@ async fn removing_watches_ends_their_watchers(world: World) {
     zk.remove_watches(&world.root, WatcherType::Data).await.expect("there is one");
     assert_eq!(at_most("its end", watcher).await, Err(WatchEnd::Removed));
     let again = zk.remove_watches(&world.root, WatcherType::Data).await;
-    assert_eq!(again, Err(RemoveWatchesError::NoWatcher));
+    assert!(matches!(again, Err(RemoveWatchesError::NoWatcher { .. })));
 }
 
 async fn an_event_names_its_transaction(world: World) {

@@ -13,7 +13,7 @@ use std::{
 
 use zk_client::{Client, WatchItem, WatchedEvent, Zxid};
 use zk_proto::client::OpCode;
-use zk_server_embedded::ServerBuilder;
+use zk_server_embedded::{ServerBuilder, ensemble::Ensemble};
 use zk_tests::{
     dump::SUPER_DIGEST,
     patience::at_most,
@@ -27,8 +27,12 @@ use zk_tests::{
 pub(crate) enum Host {
     /// Ours, in this process and in memory.
     Embedded,
+    /// A follower of an ensemble of three, ours, in this process and in memory.
+    Ensemble,
     /// As a process of its own.
     Process(Kind),
+    /// Apache 3.9 in a container.
+    Container,
 }
 
 /// What not every server does.
@@ -48,6 +52,10 @@ pub(crate) enum Need {
     StrictMultis,
     /// Addresses of the sixth version in ACLs (3.9).
     Ipv6Acls,
+    /// Clients are seen under the address they have on this machine.
+    OwnAddresses,
+    /// A server that stands alone.
+    Alone,
     /// Operations of the server's own are refused when a client sends them (ours only).
     OwnOperationsRefused,
 }
@@ -87,20 +95,26 @@ impl Host {
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Embedded => "embedded",
+            Self::Ensemble => "ensemble",
             Self::Process(kind) => kind.name(),
+            Self::Container => "container",
         }
     }
 
     /// Whether the server does what only some do.
     pub(crate) const fn meets(self, need: Need) -> bool {
         let kind = match self {
-            Self::Embedded => Kind::Ours,
+            Self::Ensemble if matches!(need, Need::Alone) => return false,
+            Self::Embedded | Self::Ensemble => Kind::Ours,
             Self::Process(kind) => kind,
+            // Between a container's network and ours, addresses are translated.
+            Self::Container if matches!(need, Need::OwnAddresses) => return false,
+            Self::Container => Kind::Apache39,
         };
         match kind {
             Kind::Ours => true,
             Kind::Apache39 => !matches!(need, Need::OwnOperationsRefused),
-            Kind::Apache38 => false,
+            Kind::Apache38 => matches!(need, Need::OwnAddresses | Need::Alone),
         }
     }
 
@@ -112,21 +126,37 @@ impl Host {
             .property("znode.container.checkIntervalMs", "300");
         match self {
             Self::Embedded => {
-                let server = embedded(enforces_quota).start().await.expect("memory and a port");
+                let builder = set_up(zk_server_embedded::Server::builder(), enforces_quota);
+                let server = builder.start().await.expect("memory and a port");
                 Server { host: self, address: server.local_addr(), keeps: Arc::new(server) }
+            }
+            Self::Ensemble => {
+                let builder = Ensemble::builder().each(|each| set_up(each, enforces_quota));
+                let ensemble = builder.start().await.expect("memory and ports");
+                let leader = at_most("a leader", ensemble.leader()).await;
+                at_most("followers", ensemble.ready()).await;
+                let others = ensemble.ids().into_iter().find(|id| *id != leader);
+                let follower = others.expect("there are three");
+                let address = ensemble.member(follower).local_addr();
+                Server { host: self, address, keeps: Arc::new(ensemble) }
             }
             Self::Process(kind) => {
                 let subject = Subject::start(kind, &settings).await;
                 Server { host: self, address: subject.address, keeps: Arc::new(subject) }
+            }
+            Self::Container => {
+                let (container, address) = crate::container::apache(&settings).await;
+                Server { host: self, address, keeps: Arc::new(container) }
             }
         }
     }
 }
 
 /// Our server, set up like the others.
-fn embedded(enforces_quota: bool) -> ServerBuilder {
-    zk_server_embedded::Server::builder()
+fn set_up(builder: ServerBuilder, enforces_quota: bool) -> ServerBuilder {
+    builder
         .tick(Duration::from_secs(2))
+        .session_timeouts(Duration::from_secs(4), Duration::from_secs(40))
         .four_letter_words(["*"])
         .extended_types(true)
         .super_digest(SUPER_DIGEST)

@@ -1,5 +1,7 @@
 //! What was acknowledged is there, whatever happens to the server.
 
+mod real_disk;
+
 use std::collections::BTreeSet;
 
 use tokio::sync::mpsc;

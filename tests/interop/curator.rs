@@ -8,132 +8,32 @@ use std::{
     fs::{self, File},
     io::ErrorKind,
     path::{Path, PathBuf},
-    process::Stdio,
-    time::Duration,
 };
 
-use tokio::{
-    io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines},
-    process::{Child, ChildStdin, ChildStdout, Command},
-    sync::oneshot,
-};
+use tokio::sync::oneshot;
 use zk_client::Client;
 use zk_recipes::{LeaderLatch, LockLayout, Mutex};
-use zk_server_embedded::testing::TestServer;
 use zk_tests::{
+    foreign::{Foreign, SESSION, Server},
     patience::at_most,
-    peers,
     scratch::Scratch,
-    subject::{Kind, Settings, Subject},
 };
 
 const LOCK: &str = "/interop/lock";
 const ELECTION: &str = "/interop/election";
 
-/// Sessions of those that crash. Apache's shortest is two ticks.
-const SESSION: Duration = Duration::from_secs(2);
-
 /// How often each of two processes of either kind has a turn.
 const ROUNDS: usize = 250;
 
-/// A server that both sides use.
-enum Server {
-    Ours(Box<TestServer>),
-    Apache(Subject),
+/// A Java process with Curator in it, which takes commands.
+fn curator(server: &Server) -> Foreign {
+    Foreign::java(server, "CuratorLock")
 }
 
-impl Server {
-    async fn ours() -> Self {
-        Self::Ours(Box::new(TestServer::start().await.expect("a server")))
-    }
-
-    async fn apache() -> Self {
-        let settings = Settings { tick_ms: 500, ..Settings::default() };
-        Self::Apache(Subject::start(Kind::Apache39, &settings).await)
-    }
-
-    fn connect_string(&self) -> String {
-        match self {
-            Self::Ours(server) => server.connect_string(),
-            Self::Apache(server) => server.connect_string(),
-        }
-    }
-
-    async fn client(&self) -> Client {
-        let builder = Client::builder(self.connect_string()).session_timeout(SESSION * 5);
-        builder.connect().await.expect("a session")
-    }
-}
-
-/// A process with a foreign client in it. Killed when dropped, as by a crash.
-struct Foreign {
-    commands: ChildStdin,
-    answers: Lines<BufReader<ChildStdout>>,
-    _process: Child,
-}
-
-impl Foreign {
-    /// A Java process with Curator in it, which takes commands.
-    fn curator(server: &Server) -> Self {
-        let jars = peers::apache_39().join("*");
-        let class_path = format!("{}:{}", peers::java_driver().display(), jars.display());
-        let mut command = Command::new(peers::java());
-        command
-            .args(["-Xmx128m", "-XX:TieredStopAtLevel=1", "-cp", &class_path, "CuratorLock"])
-            .args([server.connect_string(), SESSION.as_millis().to_string()]);
-        Self::start(&mut command)
-    }
-
-    /// A Python process that takes its turns on the lock and ends.
-    fn kazoo(server: &Server, layout: &str, witness: &Path) -> Self {
-        let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("interop/curator_kazoo.py");
-        let mut command = Command::new(peers::kazoo_python());
-        command.arg(program).args([&server.connect_string(), layout, LOCK]);
-        command.arg(ROUNDS.to_string()).arg(witness);
-        Self::start(&mut command)
-    }
-
-    fn start(command: &mut Command) -> Self {
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
-        let mut process = command.spawn().expect("a process");
-        let commands = process.stdin.take().expect("piped");
-        let answers = BufReader::new(process.stdout.take().expect("piped")).lines();
-        Self { commands, answers, _process: process }
-    }
-
-    async fn tell(&mut self, command: &str) {
-        let line = format!("{command}\n");
-        self.commands.write_all(line.as_bytes()).await.expect("a listening process");
-    }
-
-    async fn answer(&mut self) -> String {
-        let answer = at_most("an answer", self.answers.next_line()).await;
-        answer.expect("text").expect("a process that has not ended")
-    }
-
-    async fn ask(&mut self, command: &str) -> String {
-        self.tell(command).await;
-        self.answer().await
-    }
-
-    /// Tells it to take turns; the tokens of their nodes.
-    async fn take(mut self, command: String) -> Vec<i64> {
-        self.tell(&command).await;
-        self.turns().await
-    }
-
-    /// The tokens of its turns.
-    async fn turns(mut self) -> Vec<i64> {
-        let mut tokens = Vec::new();
-        loop {
-            let answer = self.answer().await;
-            match answer.strip_prefix("turn ") {
-                Some(token) => tokens.push(token.parse().expect("a number")),
-                None if answer == "done" => return tokens,
-                None => panic!("it says: {answer}"),
-            }
-        }
-    }
+/// A Python process that takes its turns on the lock and ends.
+fn kazoo(server: &Server, layout: &str, witness: &Path) -> Foreign {
+    let (rounds, witness) = (ROUNDS.to_string(), witness.display().to_string());
+    Foreign::python(server, "curator_kazoo.py", &[layout, LOCK, &rounds, &witness])
 }
 
 /// What a Curator holder says of its node.
@@ -201,12 +101,12 @@ async fn mutexes_take_turns(server: Server) {
     let scratch = Scratch::new("curator-mutex");
     let path = scratch.path().join("witness");
     let command = format!("mutex {LOCK} {ROUNDS} {}", path.display());
-    let (java, java_too) = (Foreign::curator(&server), Foreign::curator(&server));
+    let (java, java_too) = (curator(&server), curator(&server));
     let layout = LockLayout::Curator;
     let all = tokio::join!(
         java.take(command.clone()),
         java_too.take(command),
-        Foreign::kazoo(&server, "curator", &path).turns(),
+        kazoo(&server, "curator", &path).turns(),
         our_mutex_turns(server.client().await, layout, path.clone()),
         our_mutex_turns(server.client().await, layout, path.clone()),
     );
@@ -220,7 +120,7 @@ async fn kazoo_locks_take_turns(server: Server) {
     let path = scratch.path().join("witness");
     let layout = LockLayout::Kazoo;
     let all = tokio::join!(
-        Foreign::kazoo(&server, "kazoo", &path).turns(),
+        kazoo(&server, "kazoo", &path).turns(),
         our_mutex_turns(server.client().await, layout, path.clone()),
         our_mutex_turns(server.client().await, layout, path.clone()),
     );
@@ -231,7 +131,7 @@ async fn latches_take_turns(server: Server) {
     let scratch = Scratch::new("curator-latch");
     let path = scratch.path().join("witness");
     let command = format!("latch {ELECTION} java {ROUNDS} {}", path.display());
-    let java = Foreign::curator(&server);
+    let java = curator(&server);
     let all = tokio::join!(
         java.take(command),
         our_latch_turns(server.client().await, path.clone()),
@@ -242,7 +142,7 @@ async fn latches_take_turns(server: Server) {
 
 async fn nodes_look_alike(server: Server) {
     let zk = server.client().await;
-    let mut java = Foreign::curator(&server);
+    let mut java = curator(&server);
     let theirs = Held::parse(&java.ask(&format!("hold {LOCK}")).await);
     assert_eq!(java.ask("release").await, "released");
     let guard = Mutex::new(&zk, LOCK).expect("a path").lock().await.expect("the lock");
@@ -282,7 +182,7 @@ fn form(path: &str) -> String {
 
 async fn a_curator_holder_that_crashes_lets_ours_in(server: Server) {
     let zk = server.client().await;
-    let mut java = Foreign::curator(&server);
+    let mut java = curator(&server);
     let held = Held::parse(&java.ask(&format!("hold {LOCK}")).await);
     let mutex = Mutex::new(&zk, LOCK).expect("a path");
     assert!(mutex.try_lock().await.expect("an answer").is_none(), "Curator holds it");
@@ -318,7 +218,7 @@ async fn one_of_ours_that_crashes_lets_curator_in(server: Server) {
         runtime.shutdown_background();
     });
     let token = at_most("a holder", held).await.expect("a holder");
-    let mut java = Foreign::curator(&server);
+    let mut java = curator(&server);
     java.tell(&format!("hold {LOCK}")).await;
     let zk = server.client().await;
     let mutex = Mutex::new(&zk, LOCK).expect("a path");

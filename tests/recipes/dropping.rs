@@ -20,14 +20,14 @@ use zk_server_embedded::testing::Applied;
 
 use crate::world::{World, in_time};
 
-const PATH: &str = "/locks/printer";
+pub(crate) const PATH: &str = "/locks/printer";
 
 /// More polls than any of these futures needs.
-const POLLS_MAX: usize = 200;
+pub(crate) const POLLS_MAX: usize = 200;
 
 /// Polls a future until it is ready or has been polled so often, and drops it in either case. Says
 /// whether it was ready, and if so with what.
-async fn poll_at_most<T>(polls: usize, future: impl Future<Output = T>) -> Option<T> {
+pub(crate) async fn poll_at_most<T>(polls: usize, future: impl Future<Output = T>) -> Option<T> {
     let mut future = pin!(future);
     let mut left = polls;
     std::future::poll_fn(|context| {
@@ -48,7 +48,7 @@ async fn poll_at_most<T>(polls: usize, future: impl Future<Output = T>) -> Optio
 /// Waits until exactly so many nodes are under the path, seen by the session that dropped
 /// something: its requests are answered in order, so that nothing it asked for before can come
 /// later.
-async fn until_left(zk: &Client, path: &str, count: usize) {
+pub(crate) async fn until_left(zk: &Client, path: &str, count: usize) {
     let gone = async {
         loop {
             let Ok((children, change)) = zk.children_and_watch(path).await else { continue };
@@ -61,7 +61,7 @@ async fn until_left(zk: &Client, path: &str, count: usize) {
     in_time("end of the nodes", gone).await;
 }
 
-async fn world_with_path() -> (World, Client) {
+pub(crate) async fn world_with_path() -> (World, Client) {
     let world = World::start().await;
     let zk = world.client().await;
     zk.create("/locks", b"").await.expect("created");
@@ -70,7 +70,7 @@ async fn world_with_path() -> (World, Client) {
 }
 
 /// Drops a future after every number of polls, until one was ready before it was dropped.
-async fn drop_after_each_poll<T, F: Future<Output = T>>(
+pub(crate) async fn drop_after_each_poll<T, F: Future<Output = T>>(
     zk: &Client,
     left: usize,
     mut make: impl FnMut() -> F,

@@ -1,6 +1,9 @@
 //! What a latch promises.
 
+use zk_client::{Client, ExpiryPolicy};
+use zk_proto::client::OpCode;
 use zk_recipes::{LeadError, LeaderLatch, Lost};
+use zk_server_embedded::testing::Applied;
 
 use crate::world::{World, in_time, session};
 
@@ -69,6 +72,32 @@ async fn pitfall_4_a_leader_whose_session_ended_is_told_before_it_leads_again() 
     let refused = in_time("answer", again).await.expect_err("its session is over");
     assert!(matches!(refused, LeadError::SessionOver(_)), "{refused:?}");
     assert!(second.is_held());
+}
+
+#[tokio::test]
+async fn pitfall_5_a_create_of_a_former_session_harms_no_later_leader() {
+    let world = World::start().await;
+    let builder = Client::builder(world.server.connect_string());
+    let zk = builder.on_expiry(ExpiryPolicy::Recreate).connect().await.expect("a session");
+    let latch = LeaderLatch::new(&zk, PATH).expect("a path");
+    latch.lead().await.expect("leadership").release().await.expect("resigned");
+    let former = session(&zk);
+
+    // The node comes into being, and nobody hears of it before its session ends.
+    world.server.refuse_connections(true).await.expect("running");
+    world.server.lose_reply(OpCode::Create2, PATH, Applied::Yes).await.expect("running");
+    let late = tokio::spawn(latch.lead());
+    world.until_line(PATH, 1).await;
+    world.server.expire_session(former).await.expect("running");
+    world.server.refuse_connections(false).await.expect("running");
+    let refused = in_time("answer", late).await.expect("no panic").expect_err("it is too late");
+    assert!(matches!(refused, LeadError::SessionOver(_)), "{refused:?}");
+
+    let leadership = in_time("leadership", latch.lead()).await.expect("leadership");
+    assert_ne!(leadership.session(), former);
+    leadership.verify().await.expect("held");
+    assert_eq!(world.line(PATH).await.len(), 1, "nothing of the former session is left");
+    assert!(leadership.is_held());
 }
 
 #[tokio::test]

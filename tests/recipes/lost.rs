@@ -11,10 +11,18 @@ use std::{
     time::Duration,
 };
 
-use zk_client::{Connection, Instant, Runtime, SessionEnd, SessionState, TokioRuntime};
-use zk_recipes::{Lost, Mutex, VerifyError, run_while_held};
+use zk_client::{
+    Client, Connection, ExpiryPolicy, Instant, Runtime, SessionEnd, SessionState, TokioRuntime,
+    Version,
+};
+use zk_recipes::{
+    Lost, MultiLock, Mutex, Partitioner, ShareEnd, TimedLease, VerifyError, run_while_held,
+};
 
-use crate::world::{World, in_time, session};
+use crate::{
+    clocks::Stepped,
+    world::{World, in_time, session},
+};
 
 const PATH: &str = "/locks/printer";
 
@@ -70,6 +78,39 @@ async fn pitfall_1_an_expired_session_is_a_lost_lock() {
 }
 
 #[tokio::test]
+async fn a_lock_is_lost_with_its_session_even_if_the_client_goes_on_with_another() {
+    let world = World::start().await;
+    let builder = Client::builder(world.server.connect_string());
+    let zk = builder.on_expiry(ExpiryPolicy::Recreate).connect().await.expect("a session");
+    let mutex = Mutex::new(&zk, PATH).expect("a path");
+    let guard = mutex.lock().await.expect("the lock");
+    let (lost, first) = (guard.lost(), session(&zk));
+    world.server.expire_session(first).await.expect("a running server");
+    let reason = in_time("loss", lost).await;
+    let is_expected = matches!(reason, Lost::Deleted { .. } | Lost::SessionOver(_));
+    assert!(is_expected, "{reason:?}");
+
+    // The next session has its own node, and nothing that the old guard does harms it.
+    let next = in_time("the lock", async {
+        loop {
+            if let Ok(guard) = mutex.lock().await {
+                break guard;
+            }
+        }
+    });
+    let next = next.await;
+    assert_ne!(next.session(), first);
+    assert!(!guard.is_held() && next.is_held());
+    assert!(next.token() > guard.token());
+    assert!(guard.verify().await.is_err());
+    assert!(guard.txn().set(PATH, b"late", Version::ANY).commit().await.is_err());
+    drop(guard);
+    next.verify().await.expect("held");
+    next.release().await.expect("released");
+    assert_eq!(zk.epoch().map(|epoch| epoch.number), Some(2));
+}
+
+#[tokio::test]
 async fn a_closed_client_is_a_lost_lock() {
     let world = World::start().await;
     let zk = world.client().await;
@@ -84,14 +125,52 @@ async fn a_closed_client_is_a_lost_lock() {
 }
 
 #[tokio::test]
+async fn who_holds_is_told_when_nobody_watches_any_more() {
+    const HOUR: Duration = Duration::from_secs(3_600);
+    let world = World::start().await;
+    let mut theirs = tokio::runtime::Builder::new_multi_thread();
+    let theirs = theirs.worker_threads(1).enable_all().build().expect("a runtime");
+    let inside = theirs.enter();
+    let runtime = Arc::new(TokioRuntime::current());
+    drop(inside);
+    let zk = world.client_on(runtime).await;
+    let guard = Mutex::new(&zk, PATH).expect("a path").lock().await.expect("the lock");
+    let all = MultiLock::new(&zk, ["/locks/a", "/locks/b"]).expect("paths");
+    let all = all.lock().await.expect("the locks");
+    let lease = TimedLease::builder(&zk, "/lease", HOUR).build().expect("a path");
+    let lease = lease.try_acquire().await.expect("an answer").expect("free");
+    let partitioner = Partitioner::builder(&zk, "/share", ["a"]).quiet(Duration::ZERO);
+    let partitioner = partitioner.build().expect("a path");
+    let mut member = partitioner.join().await.expect("a member");
+    let share = in_time("a share", member.next_share()).await.expect("a share");
+    let ended = share.ended();
+    let losses = [guard.lost(), all.lost(), lease.lost()];
+    theirs.shutdown_background();
+    for lost in losses {
+        assert_eq!(in_time("loss", lost).await, Lost::SessionOver(SessionEnd::Closed));
+    }
+    let told = in_time("the end", ended).await;
+    assert_eq!(told, ShareEnd::Lost(Lost::SessionOver(SessionEnd::Closed)));
+    assert!(!guard.is_held() && !all.is_held() && !lease.is_held());
+}
+
+#[tokio::test]
 async fn pitfall_7_without_contact_the_lock_is_lost_before_the_server_can_give_it_away() {
     let world = World::start().await;
-    let zk = world.client_with_session(Duration::from_millis(1_500)).await;
+    let runtime = Arc::new(Stepped::here());
+    let zk = world.client_on(runtime.clone()).await;
     let guard = Mutex::new(&zk, PATH).expect("a path").lock().await.expect("the lock");
     let lost = guard.lost();
     world.server.refuse_connections(true).await.expect("a running server");
     world.server.drop_all_connections().await.expect("a running server");
-
+    let mut states = zk.states();
+    in_time("the outage", async {
+        while !matches!(states.next().await, Some(SessionState::Suspended { .. })) {}
+    })
+    .await;
+    assert!(guard.is_held(), "the session lives as long as it has from the last answer on");
+    // A third of the time before its end, and rounding.
+    runtime.step(zk.session_timeout() * 2 / 3 + Duration::from_millis(1));
     assert_eq!(in_time("loss", lost).await, Lost::DeadlinePassed);
     assert!(!guard.is_held());
     let state = zk.state();

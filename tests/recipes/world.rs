@@ -3,9 +3,10 @@
 use std::{sync::Arc, time::Duration};
 
 use zk_client::{Client, Runtime, SessionId};
-use zk_recipes::{Acquire, LockError, MutexGuard};
 use zk_server_embedded::testing::{Snapshot, TestServer};
 use zk_tests::subject::word_of;
+
+use crate::clocks::Stepped;
 
 /// How long anything may take before the test counts as failed.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -34,6 +35,11 @@ impl World {
     pub(crate) async fn client_on(&self, runtime: Arc<dyn Runtime>) -> Client {
         let builder = Client::builder(self.server.connect_string()).session_timeout(SESSION);
         builder.runtime(runtime).connect().await.expect("a session")
+    }
+
+    /// A client that asks for nothing by itself: no time passes for it.
+    pub(crate) async fn still_client(&self) -> Client {
+        self.client_on(Arc::new(Stepped::here())).await
     }
 
     pub(crate) async fn look(&self) -> Snapshot {
@@ -65,12 +71,20 @@ impl World {
         self.until("a line of that length", |look| look.children(path).len() == length).await;
     }
 
+    /// Waits until exactly so many watches of any kind are set.
+    pub(crate) async fn until_watches(&self, count: usize) {
+        let watched = async {
+            while self.server.stats().await.expect("a running server").watches != count {}
+        };
+        in_time("watches", watched).await;
+    }
+
     /// Starts to wait for a lock and comes back once the one before is watched.
-    pub(crate) async fn stand_behind(
+    pub(crate) async fn stand_behind<A: Future<Output: Send> + Send + 'static>(
         &self,
         path: &str,
-        acquire: Acquire<MutexGuard, LockError>,
-    ) -> tokio::task::JoinHandle<Result<MutexGuard, LockError>> {
+        acquire: A,
+    ) -> tokio::task::JoinHandle<A::Output> {
         let watchers = self.look().await.watchers(path).len();
         let waiting = tokio::spawn(acquire);
         self.until("a watch", |look| look.watchers(path).len() > watchers).await;
@@ -81,6 +95,12 @@ impl World {
 /// The session of a client.
 pub(crate) fn session(client: &Client) -> SessionId {
     client.epoch().expect("a session").session
+}
+
+/// As [`in_time`], for what asks for many thousands of things.
+pub(crate) async fn in_long<T>(what: &str, future: impl Future<Output = T>) -> T {
+    let result = tokio::time::timeout(PATIENCE * 10, future).await;
+    result.unwrap_or_else(|_| panic!("no {what} in {:?}", PATIENCE * 10))
 }
 
 /// Waits, but not for ever.

@@ -9,6 +9,8 @@
 //!  load       every kind of transaction
 //!  masked     replies with times, session ids and passwords taken out
 //!  golden     conversations captured from Apache 3.9.5
+//!  foreign    Curator and kazoo in processes of their own
+//!  volume     a file system with the faults of real ones
 //!  dump       a whole tree, read through any server
 //! ```
 //!
@@ -20,6 +22,7 @@
 )]
 
 pub mod dump;
+pub mod foreign;
 pub mod golden;
 pub mod load;
 pub mod masked;
@@ -31,3 +34,4 @@ pub mod raw;
 pub mod relay;
 pub mod scratch;
 pub mod subject;
+pub mod volume;

@@ -18,6 +18,11 @@ pub fn apache_38() -> PathBuf {
     required("ZK_APACHE_38").into()
 }
 
+/// The directory with the jar of Curator's x-discovery.
+pub fn curator_discovery() -> PathBuf {
+    required("ZK_CURATOR_DISCOVERY").into()
+}
+
 /// The directory with the classes compiled from `tests/java`.
 pub fn java_driver() -> PathBuf {
     required("ZK_JAVA_DRIVER").into()

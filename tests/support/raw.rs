@@ -1,6 +1,6 @@
 //! One connection, frame by frame. It may send what no client would.
 
-use std::{collections::VecDeque, net::SocketAddr};
+use std::{collections::VecDeque, net::SocketAddr, time::Duration};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -17,7 +17,7 @@ use zk_proto::{
     jute::{Decode, Encode, Reader, encode},
 };
 
-use crate::patience::at_most;
+use crate::patience::{ANSWER_SECS_MAX, at_most, until};
 
 /// The session timeout asked for by [`Raw::open`], in milliseconds.
 pub const TIMEOUT_MILLIS: i32 = 30_000;
@@ -107,6 +107,22 @@ impl Raw {
     /// When the server grants none.
     pub async fn open(address: SocketAddr) -> Self {
         Self::open_with(address, TIMEOUT_MILLIS).await
+    }
+
+    /// As [`Self::open`], on a member that may be without a leader for a while: it hangs up until
+    /// it serves.
+    ///
+    /// # Panics
+    /// When it does not serve in time.
+    pub async fn open_once_served(address: SocketAddr) -> Self {
+        let limit = Duration::from_secs(ANSWER_SECS_MAX);
+        until("a session", limit, || async {
+            let mut raw = Self::dial(address).await;
+            let session = raw.handshake(&connect_request(TIMEOUT_MILLIS)).await?;
+            assert_ne!(session.timeout_ms, 0, "no session was granted");
+            Some(raw)
+        })
+        .await
     }
 
     /// Connects and opens a new session with a timeout of one's own, in milliseconds.

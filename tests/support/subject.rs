@@ -117,6 +117,14 @@ impl Subject {
         Self::start_at(kind, settings, scratch, data).await
     }
 
+    /// Starts a server that keeps its data in a directory of the caller's, which outlives it.
+    ///
+    /// # Panics
+    /// When it does not serve.
+    pub async fn start_in(kind: Kind, settings: &Settings, data: PathBuf) -> Self {
+        Self::start_at(kind, settings, Arc::new(Scratch::new(kind.name())), data).await
+    }
+
     /// The same server again, on the same data, after its process ended or was killed here.
     ///
     /// # Panics
