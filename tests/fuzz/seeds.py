@@ -21,9 +21,9 @@ def put(target, data):
     (folder / f"{len(list(folder.iterdir())):03}").write_bytes(data)
 
 
-def lines(folder):
+def lines(folder, name="*"):
     """Kind and bytes of everything captured there."""
-    for path in sorted((WIRE / folder).glob("*.hex")):
+    for path in sorted((WIRE / folder).glob(f"{name}.hex")):
         for line in path.read_text().splitlines():
             kind, _, text = line.partition(" ")
             if text and not line.startswith("#"):
@@ -43,6 +43,45 @@ def short(data):
 
 def framed(data):
     return struct.pack(">i", len(data)) + data
+
+
+def learners():
+    """Who learns, as the fuzz target is told, and what its leader says."""
+    for path in sorted((WIRE / "quorum").glob("*.hex")):
+        start, said, pair = b"", [], None
+        for line in path.read_text().splitlines():
+            kind, _, text = line.partition(" ")
+            if not text or line.startswith("#"):
+                continue
+            side, sender, receiver = kind.split(":")
+            data = bytes.fromhex(text)
+            if side == "learner" and data[3] in (11, 16):
+                if said:
+                    yield start, said
+                pair, said = (sender, receiver), []
+                # Answers come at once; it observes or not; what it has promised.
+                start = bytes([4 | (data[3] == 16) << 1, data[7], data[7]])
+            elif side == "learner" and data[3] == 18 and (sender, receiver) == pair:
+                start += data[4:12]
+            elif side != "learner" and (receiver, sender) == pair and len(data) < 65536:
+                said.append(data)
+        if said:
+            yield start, said
+
+
+def leader(name):
+    """What the learners of one capture say; storage answers at once, sockets take everything."""
+    links, steps = {}, b""
+    for kind, data in lines("quorum", name):
+        side, sender, _ = kind.split(":")
+        if side == "learner" and len(data) < 65536:
+            if sender not in links:
+                links[sender] = len(links)
+                steps += bytes([links[sender], 0])
+            steps += bytes([links[sender], 1]) + chunk(data)
+            # A proposal, that it is on our own disk, and a `sync`.
+            steps += b"\0\x07\x01" + b"\0\x09" + b"\0\x0e\x01"
+    return b"\x02\0" + steps
 
 
 def wire():
@@ -79,6 +118,10 @@ def wire():
     for _, data in lines("quorum"):
         if len(data) < 4096:
             put("quorum", data)
+    for name in ("fresh", "diff", "snap", "trunc", "sessions", "observer"):
+        put("leader", leader(name))
+    for kind, said in learners():
+        put("learner", kind + b"".join(b"\0" + chunk(data) for data in said))
     for kind, data in lines("election"):
         if len(data) < 2048:
             put("ballot", data)

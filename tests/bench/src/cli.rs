@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::compare::Selection;
 use crate::workload::Workload;
@@ -24,6 +24,12 @@ pub(crate) enum Command {
     Compare(CompareArguments),
     /// Measures client libraries beside each other, one session each.
     Client(ClientArguments),
+    /// Measures the recipes beside Curator's, on Apache's servers and on ours.
+    Recipes(RecipesArguments),
+    /// Measures what the slow disk of one follower costs the clients of the leader.
+    SlowDisk(SlowDiskArguments),
+    /// Serves as our server does, from a process of its own, to measure clients against.
+    Server(ServerArguments),
     /// Serves canned replies at the lowest cost, to measure clients against.
     NullServer(NullServerArguments),
 }
@@ -130,9 +136,33 @@ impl CompareArguments {
     }
 }
 
+/// What is measured of our client.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub(crate) enum ClientFigure {
+    /// Client libraries beside each other.
+    Libraries,
+    /// Memory of operations that wait.
+    Outstanding,
+    /// Watches set again after a reconnect.
+    Watches,
+    /// A crowd of clients whose server is restarted.
+    Crowd,
+    /// A tree cache.
+    Cache,
+}
+
 #[derive(Args, Debug)]
 pub(crate) struct ClientArguments {
-    /// Servers; otherwise a do-nothing server is started.
+    /// What is measured, each in a process of its own; everything unless named.
+    #[arg(long, value_enum, value_delimiter = ',')]
+    pub(crate) only: Vec<ClientFigure>,
+    /// How large the figures other than libraries are made, in percent. The goals are for 100.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub(crate) size: u32,
+    /// Fails if a goal is missed; otherwise only what goes wrong does.
+    #[arg(long)]
+    pub(crate) enforce: bool,
+    /// Servers for the libraries; otherwise a do-nothing server is started.
     #[arg(long)]
     pub(crate) connect: Option<String>,
     /// Rounds; each measures every client, the order turns round.
@@ -150,6 +180,75 @@ pub(crate) struct ClientArguments {
     /// Writes the figures to this file.
     #[arg(long)]
     pub(crate) json: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct RecipesArguments {
+    /// Servers on which nothing else happens; otherwise an ensemble of Apache's and one of ours are
+    /// started.
+    #[arg(long)]
+    pub(crate) connect: Option<String>,
+    /// Our server program; otherwise the zk-server beside this program.
+    #[arg(long)]
+    pub(crate) server: Option<PathBuf>,
+    /// Directory with the jars of Apache; otherwise that of `ZK_APACHE_39`.
+    #[arg(long)]
+    pub(crate) apache: Option<PathBuf>,
+    /// Servers in each ensemble.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=7))]
+    pub(crate) members: u32,
+    /// Rounds; each measures ours and Curator on every ensemble, the order turns round.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub(crate) rounds: u32,
+    /// Length of one run.
+    #[arg(long, default_value_t = 2.0, value_parser = seconds)]
+    pub(crate) seconds: f64,
+    /// Fails if a goal is missed; otherwise only what goes wrong does.
+    #[arg(long)]
+    pub(crate) enforce: bool,
+    /// Allows servers that are not on loopback.
+    #[arg(long)]
+    pub(crate) allow_remote: bool,
+    /// Where the servers keep their data; must be a real disk to mean anything.
+    #[arg(long)]
+    pub(crate) directory: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct SlowDiskArguments {
+    /// How long each sync of the slow disk takes at least, in milliseconds.
+    #[arg(long, default_value_t = 50)]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..=60_000))]
+    pub(crate) sync_ms: u64,
+    /// Operations offered each second, nine reads to a write.
+    #[arg(long, default_value_t = 10_000)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=5_000_000))]
+    pub(crate) rate: u32,
+    /// Rounds; each measures both, the order turns round.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub(crate) rounds: u32,
+    /// Length of one run.
+    #[arg(long, default_value_t = 3.0, value_parser = seconds)]
+    pub(crate) seconds: f64,
+    /// Where the servers keep their data; otherwise the current directory.
+    #[arg(long)]
+    pub(crate) directory: Option<PathBuf>,
+    /// Fails if the goal is missed; otherwise only a wrong reply does.
+    #[arg(long)]
+    pub(crate) enforce: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ServerArguments {
+    /// Where to listen; port 0 takes a free one. The address is printed.
+    #[arg(long, default_value = "127.0.0.1:0")]
+    pub(crate) listen: SocketAddr,
+    /// Where everything is kept; in memory only unless named.
+    #[arg(long)]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// Nodes that are there from the start.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) nodes: usize,
 }
 
 #[derive(Args, Debug)]

@@ -1,3 +1,5 @@
+//! Our client's figures beside their goals.
+//!
 //! Client libraries beside each other: one session each, one request at a
 //! time and 256 at a time, against the same server.
 //!
@@ -5,29 +7,41 @@
 //! of one thread together with its callers, and every value that comes back is
 //! checked. Clients take turns within a round, and the order
 //! turns round from one round to the next.
+//!
+//! What else is measured has a file of its own and is about our client only.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs;
 use std::io;
+use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
+use clap::ValueEnum;
 use serde_json::{Value, json};
 
-use crate::cli::ClientArguments;
+use crate::cli::{ClientArguments, ClientFigure};
 use crate::control;
 use crate::layout::Layout;
 use crate::median::median;
 use crate::null_server::NullProcess;
 use crate::run::Load;
+use crate::stop;
 use crate::table::{Table, thousands};
 use crate::target::Target;
 use crate::workload::Workload;
 
+mod cache;
+mod crowd;
+mod goals;
 mod ours;
+mod outstanding;
 mod peer;
 mod session;
+mod watches;
 
+use goals::{Goal, Goals};
 use ours::Ours;
 use peer::Peer;
 use session::{Deed, Figures, Run, Style};
@@ -92,11 +106,67 @@ struct Server {
     _process: Option<NullProcess>,
 }
 
-/// Runs every client and prints the table; tells whether every reply was right.
+/// Measures what is asked for and prints it beside its goals; tells whether every reply was right.
 ///
 /// # Errors
-/// If the server cannot be reached, or the user stops it.
+/// If a server cannot be reached, something is refused, or the user stops it.
 pub(crate) fn run(arguments: &ClientArguments) -> io::Result<bool> {
+    let mut goals = Goals::default();
+    let is_right = match *arguments.only {
+        [ClientFigure::Libraries] => libraries(arguments, &mut goals)?,
+        [figure] => alone(figure, arguments.size, &mut goals).map(|()| true)?,
+        [] => return apart(ClientFigure::value_variants()),
+        _ => return apart(&arguments.only),
+    };
+    crate::say(&goals.render());
+    Ok(is_right && (!arguments.enforce || goals.are_reached()))
+}
+
+/// Measures each in a process of its own with the same arguments, so that the memory of one is not
+/// the memory of another.
+fn apart(figures: &[ClientFigure]) -> io::Result<bool> {
+    let mut is_right = true;
+    for name in figures.iter().filter_map(ValueEnum::to_possible_value) {
+        stop::check()?;
+        let mut given = std::env::args_os().skip(1);
+        let mut command = Command::new(std::env::current_exe()?);
+        command.args(given.next()).args(["--only", name.get_name()]);
+        command.args(without_only(given));
+        is_right &= command.status()?.success();
+    }
+    Ok(is_right)
+}
+
+/// Arguments but for `--only` and what belongs to it.
+fn without_only(given: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    let mut is_value = false;
+    given
+        .filter(|argument| {
+            let is_only = argument == "--only";
+            let is_kept =
+                !is_only && !is_value && !argument.as_encoded_bytes().starts_with(b"--only=");
+            is_value = is_only;
+            is_kept
+        })
+        .collect()
+}
+
+/// Runs one measurement of our client on one thread, as the libraries are.
+fn alone(figure: ClientFigure, percent: u32, goals: &mut Goals) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        match figure {
+            ClientFigure::Libraries => Ok(()),
+            ClientFigure::Outstanding => outstanding::measure(percent, goals).await,
+            ClientFigure::Watches => watches::measure(percent, goals).await,
+            ClientFigure::Crowd => crowd::measure(percent, goals).await,
+            ClientFigure::Cache => cache::measure(percent, goals).await,
+        }
+    })
+}
+
+/// Runs every library and prints the table; tells whether every reply was right.
+fn libraries(arguments: &ClientArguments, goals: &mut Goals) -> io::Result<bool> {
     let server = server(arguments)?;
     let root = format!("{}/zk-bench-client", server.target.chroot);
     let layout = Arc::new(Layout::new(&root, NODES, VALUE_BYTES));
@@ -120,10 +190,31 @@ pub(crate) fn run(arguments: &ClientArguments) -> io::Result<bool> {
         control::Control::connect(server.target.address_for(0))?.remove(&layout)?;
     }
     crate::say(&render(&figures));
+    judge(&figures, goals);
     if let Some(file) = &arguments.json {
         fs::write(file, format!("{:#}\n", to_json(&figures)))?;
     }
     Ok(figures.values().flatten().all(|figures| figures.faults == 0))
+}
+
+/// Sets the figures of our client beside their goals.
+fn judge(figures: &BTreeMap<Case, Vec<Figures>>, goals: &mut Goals) {
+    for deed in [Deed::Get, Deed::Set] {
+        let of = |kind, style, pick: fn(&Figures) -> Option<f64>| {
+            figures.get(&Case { deed, style, kind }).and_then(|measured| middle(measured, pick))
+        };
+        let speed = |kind, style| of(kind, style, |figures| Some(figures.per_second));
+        let ratio = |style, other| {
+            speed(Kind::Ours, style).zip(speed(other, style)).map(|(own, other)| own / other)
+        };
+        let (ahead, deed) = (Style::Pipelined(256), deed.name());
+        let times = format!("{deed}, depth 256, beside zookeeper-client");
+        goals.add(times, "×", ratio(ahead, Kind::Peer), Goal::AtLeast(2.5));
+        let cost = of(Kind::Ours, ahead, |figures| figures.client_us);
+        goals.add(format!("{deed}, depth 256, processor"), "µs/op", cost, Goal::AtMost(1.5));
+        let share = ratio(Style::Single, Kind::Raw);
+        goals.add(format!("{deed}, depth 1, beside raw bytes"), "×", share, Goal::AtLeast(0.9));
+    }
 }
 
 fn server(arguments: &ClientArguments) -> io::Result<Server> {
@@ -227,6 +318,13 @@ fn middle(measured: &[Figures], pick: impl Fn(&Figures) -> Option<f64>) -> Optio
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_process_is_told_its_own_figure_only() {
+        let given = ["--only", "crowd", "--size", "2", "--only=watches", "--enforce"];
+        let kept = without_only(given.map(OsString::from).into_iter());
+        assert_eq!(kept, ["--size", "2", "--enforce"]);
+    }
 
     #[test]
     fn the_table_sets_every_client_beside_the_peer() {

@@ -18,10 +18,11 @@ use crate::stop;
 use crate::usage;
 use crate::workload::Workload;
 
+mod ensemble;
 mod goals;
 mod ledger;
 mod scenarios;
-mod server;
+pub(crate) mod server;
 
 use goals::{Figure, LOADS};
 use ledger::Ledger;
@@ -89,7 +90,8 @@ pub(crate) fn turn(round: u32) -> [Subject; 2] {
 pub(crate) fn run(arguments: &CompareArguments) -> io::Result<bool> {
     let plan = Plan::of(arguments);
     let directory = Directory::create(arguments.directory.clone())?;
-    let launcher = launcher(arguments, directory.0.clone())?;
+    let (server, apache) = (arguments.server.clone(), arguments.apache.clone());
+    let launcher = launcher(server, apache, arguments.members, &directory)?;
     let selection = arguments.selection().map_err(io::Error::other)?;
     let mut ledger = Ledger::default();
     note_machine(&mut ledger, plan);
@@ -103,6 +105,10 @@ pub(crate) fn run(arguments: &CompareArguments) -> io::Result<bool> {
         Scenarios { launcher: &launcher, plan, ledger: &mut ledger }.tree()?;
     }
 
+    if launcher.members > 1 {
+        Scenarios { launcher: &launcher, plan, ledger: &mut ledger }.ensembles(&selection)?;
+    }
+
     crate::say(&ledger.render(launcher.members));
     if let Some(file) = &arguments.json {
         fs::write(file, format!("{:#}\n", ledger.to_json(launcher.members)))?;
@@ -113,28 +119,52 @@ pub(crate) fn run(arguments: &CompareArguments) -> io::Result<bool> {
 
 /// What of a comparison was asked for.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is one scenario that may be asked for")]
 pub(crate) struct Selection {
     pub(crate) launch: bool,
     pub(crate) idle: bool,
     pub(crate) tree: bool,
+    pub(crate) failover: bool,
+    pub(crate) frozen: bool,
+    pub(crate) catchup: bool,
     pub(crate) loads: Vec<Workload>,
 }
 
 impl Selection {
-    /// Reads names of loads and of the scenarios `launch`, `idle` and `tree`; none means all.
+    /// Reads names of loads and of the scenarios `launch`, `idle`, `tree`, `failover`, `frozen` and
+    /// `catchup`; none means all. The last three need several members.
     ///
     /// # Errors
     /// Says which name is unknown.
     pub(crate) fn parse(names: &[String]) -> Result<Self, String> {
         if names.is_empty() {
-            return Ok(Self { launch: true, idle: true, tree: true, loads: LOADS.to_vec() });
+            return Ok(Self {
+                launch: true,
+                idle: true,
+                tree: true,
+                failover: true,
+                frozen: true,
+                catchup: true,
+                loads: LOADS.to_vec(),
+            });
         }
-        let mut selection = Self { launch: false, idle: false, tree: false, loads: Vec::new() };
+        let mut selection = Self {
+            launch: false,
+            idle: false,
+            tree: false,
+            failover: false,
+            frozen: false,
+            catchup: false,
+            loads: Vec::new(),
+        };
         for name in names {
             match name.as_str() {
                 "launch" => selection.launch = true,
                 "idle" => selection.idle = true,
                 "tree" => selection.tree = true,
+                "failover" => selection.failover = true,
+                "frozen" => selection.frozen = true,
+                "catchup" => selection.catchup = true,
                 load => selection.loads.push(load.parse()?),
             }
         }
@@ -146,23 +176,31 @@ impl Selection {
     }
 }
 
-fn launcher(arguments: &CompareArguments, directory: PathBuf) -> io::Result<Launcher> {
+/// How servers are started: programs that are not named are looked for.
+///
+/// # Errors
+/// If they are not there.
+pub(crate) fn launcher(
+    server: Option<PathBuf>,
+    apache: Option<PathBuf>,
+    members: u32,
+    directory: &Directory,
+) -> io::Result<Launcher> {
     let beside = std::env::current_exe()?.with_file_name("zk-server");
-    let ours = arguments.server.clone().unwrap_or(beside);
+    let ours = server.unwrap_or(beside);
     if !ours.is_file() {
         return Err(io::Error::other(format!(
             "{} is not there: build zk-server with --release, or name it with --server",
             ours.display()
         )));
     }
-    let apache =
-        arguments.apache.clone().or_else(|| path_from("ZK_APACHE_39")).ok_or_else(|| {
-            io::Error::other("ZK_APACHE_39 does not name the jars of Apache: eval \"$(.ci/peers)\"")
-        })?;
+    let apache = apache.or_else(|| path_from("ZK_APACHE_39")).ok_or_else(|| {
+        io::Error::other("ZK_APACHE_39 does not name the jars of Apache: eval \"$(.ci/peers)\"")
+    })?;
     let java = path_from("ZK_JAVA").unwrap_or_else(|| PathBuf::from("java"));
     let ours = fs::canonicalize(ours)?;
     let apache = fs::canonicalize(apache)?;
-    Ok(Launcher { ours, apache, java, directory, members: arguments.members })
+    Ok(Launcher { ours, apache, java, directory: directory.0.clone(), members })
 }
 
 fn path_from(variable: &str) -> Option<PathBuf> {
@@ -195,7 +233,7 @@ fn loads(
         heat(&ensemble, plan, ledger)?;
         ensembles.push(ensemble);
     }
-    let floor = if workloads.contains(&Workload::Lat1Get) {
+    let floor = if workloads.iter().any(|&workload| has_floor(workload)) {
         Some(NullProcess::start(Workload::Lat1Get.value_bytes())?)
     } else {
         None
@@ -207,11 +245,13 @@ fn loads(
                     measure(ensemble, workload, round, plan, ledger)?;
                 }
             }
-            if let (Workload::Lat1Get, Some(floor)) = (workload, &floor) {
+            if let (true, Some(floor)) = (has_floor(workload), &floor) {
                 let mut load = Load::usual(workload, floor.target(), plan.run);
                 load.warm_up = plan.warm_up;
                 let report = load.run()?;
-                ledger.add(Figure::OneReadLatency, Subject::Floor, report.p50_us);
+                for (figure, value) in figures_of(workload, &report) {
+                    ledger.add(figure, Subject::Floor, value);
+                }
             }
         }
     }
@@ -264,6 +304,12 @@ fn measure(
     Ok(())
 }
 
+/// Whether a load is mostly sockets, so that what the do-nothing server reaches says how much is
+/// left to win.
+fn has_floor(workload: Workload) -> bool {
+    matches!(workload, Workload::Lat1Get | Workload::Watch | Workload::Churn)
+}
+
 /// What a load says for the table.
 fn figures_of(workload: Workload, report: &Report) -> Vec<(Figure, f64)> {
     let throughput = |figure| vec![(figure, report.per_second)];
@@ -297,10 +343,14 @@ pub(crate) fn mebibytes(bytes: u64) -> f64 {
 
 /// Where servers keep their data; removed with everything in it.
 #[derive(Debug)]
-struct Directory(PathBuf);
+pub(crate) struct Directory(PathBuf);
 
 impl Directory {
-    fn create(parent: Option<PathBuf>) -> io::Result<Self> {
+    /// A new one below another, or where temporary files are.
+    ///
+    /// # Errors
+    /// If it cannot be made.
+    pub(crate) fn create(parent: Option<PathBuf>) -> io::Result<Self> {
         let parent = parent.unwrap_or_else(std::env::temp_dir);
         let directory = parent.join(format!("zk-bench-{}", std::process::id()));
         fs::create_dir_all(&directory)?;

@@ -6,6 +6,9 @@
 //! cli ─► run ─► generator ─► connection ─► verify ─► tally ─► report ─► table
 //!           ├─► fanout, churn, idle (loads of their own shape)
 //! compare: our server beside Apache's     clients: our client beside its peer
+//! recipes: ours beside Curator's
+//! slow_disk: what a follower's costs everybody else
+//! server: our server in a process of its own
 //! null_server: canned replies, to measure generators and clients against
 //! ```
 #![forbid(unsafe_code)]
@@ -37,8 +40,11 @@ mod median;
 mod null_server;
 mod pacer;
 mod progress;
+mod recipes;
 mod report;
 mod run;
+mod server;
+mod slow_disk;
 mod stop;
 mod table;
 mod tally;
@@ -57,6 +63,9 @@ fn main() -> ExitCode {
             Command::Run(arguments) => run_loads(&arguments),
             Command::Compare(arguments) => compare::run(&arguments),
             Command::Client(arguments) => clients::run(&arguments),
+            Command::Recipes(arguments) => recipes::run(&arguments),
+            Command::SlowDisk(arguments) => slow_disk::run(&arguments),
+            Command::Server(arguments) => server::serve(&arguments),
             Command::NullServer(arguments) => serve_nothing(&arguments),
         }
     });

@@ -2,7 +2,8 @@
 //!
 //! What a client or generator reaches against it is the most that it can reach
 //! at all. One thread, one poll, all replies of a wake-up in one send. Nothing
-//! is stored; every path exists; versions and zxids only ever rise.
+//! is stored; every path exists; versions and zxids only ever rise. A watch set
+//! by `getData` is told of the next `setData`, and then forgotten.
 
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
@@ -41,6 +42,8 @@ struct Peer {
     stream: TcpStream,
     has_session: bool,
     is_leaving: bool,
+    /// The path it watches.
+    watched: Option<Vec<u8>>,
     partial: Vec<u8>,
     out: Vec<u8>,
     sent: usize,
@@ -111,6 +114,25 @@ impl NullServer {
         if served.is_err() || (peer.is_leaving && peer.out.is_empty()) {
             peers[place] = None;
         }
+        if let Some(path) = answers.take_change() {
+            Self::tell(peers, &path);
+        }
+    }
+
+    /// Sends the event to everybody who watches `path`.
+    fn tell(peers: &mut [Option<Peer>], path: &[u8]) {
+        let mut event = Vec::new();
+        answer::put_data_changed(&mut event, path);
+        for place in peers {
+            let Some(peer) = place else { continue };
+            if peer.watched.as_deref() == Some(path) {
+                peer.watched = None;
+                peer.out.extend_from_slice(&event);
+                if peer.flush().is_err() {
+                    *place = None;
+                }
+            }
+        }
     }
 }
 
@@ -120,6 +142,7 @@ impl Peer {
             stream,
             has_session: false,
             is_leaving: false,
+            watched: None,
             partial: Vec::new(),
             out: Vec::new(),
             sent: 0,
@@ -162,6 +185,9 @@ impl Peer {
             wire::split_frame(bytes).map_err(|_| io::ErrorKind::InvalidData)?
         {
             if self.has_session {
+                if let Some(path) = answers.watched(frame) {
+                    self.watched = Some(path.to_vec());
+                }
                 self.is_leaving |= answers.reply(frame, &mut self.out)?;
             } else {
                 answers.open_session(frame, &mut self.out)?;

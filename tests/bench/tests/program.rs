@@ -63,7 +63,17 @@ fn every_client_reads_and_writes_without_faults() {
     let file = std::env::temp_dir().join(format!("zk-bench-clients-{}.json", std::process::id()));
 
     let status = bench()
-        .args(["client", "--rounds", "1", "--seconds", "0.1", "--warm-up-seconds", "0.05"])
+        .args([
+            "client",
+            "--only",
+            "libraries",
+            "--rounds",
+            "1",
+            "--seconds",
+            "0.1",
+            "--warm-up-seconds",
+            "0.05",
+        ])
         .arg("--json")
         .arg(&file)
         .stdout(Stdio::null())
@@ -78,6 +88,21 @@ fn every_client_reads_and_writes_without_faults() {
         assert!(row["ops_per_second"][0].as_f64() > Some(0.0), "{row:#}");
     }
     assert!(status.success());
+}
+
+#[test]
+fn every_figure_of_the_client_stands_beside_its_goal() {
+    let run = bench()
+        .args(["client", "--size", "1", "--only", "outstanding,watches,crowd,cache"])
+        .output()
+        .expect("the program can be started");
+
+    let (table, errors) =
+        (String::from_utf8_lossy(&run.stdout), String::from_utf8_lossy(&run.stderr));
+    for figure in ["10000 outstanding", "100 watches", "100 clients", "2000 nodes", "update told"] {
+        assert!(table.contains(figure), "{figure}: {table}{errors}");
+    }
+    assert!(run.status.success(), "{errors}");
 }
 
 #[test]

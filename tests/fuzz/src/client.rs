@@ -10,8 +10,8 @@ use std::{
 
 use bytes::BytesMut;
 use zk_client_core::{
-    Credentials, Input, Notice, Output, Request, Server, Session, SessionConfig, SessionState,
-    Token, Watch, WatchId, WatchKind,
+    Credentials, ExpiryPolicy, Input, Notice, Output, Request, Server, Session, SessionConfig,
+    SessionState, Token, Watch, WatchId, WatchKind,
 };
 use zk_proto::{
     Instant, SessionId, Version, Xid, Zxid,
@@ -36,6 +36,8 @@ pub struct Client {
     received: BytesMut,
     /// The write under way.
     writing: Option<Vec<u8>>,
+    /// Whether another server is being asked.
+    is_probing: bool,
     /// Requests whose bytes went out on this connection, oldest first.
     sent: VecDeque<Xid>,
     tokens: u64,
@@ -43,6 +45,9 @@ pub struct Client {
     withdrawn: BTreeSet<Token>,
     watches: BTreeMap<WatchId, bool>,
     state: SessionState,
+    policy: ExpiryPolicy,
+    /// Whether a read-only server granted a session, which another follows whatever the policy.
+    was_read_only: bool,
     zxid: i64,
 }
 
@@ -63,6 +68,8 @@ const KINDS: [WatchKind; 5] = [
     WatchKind::Persistent,
     WatchKind::Recursive,
 ];
+const POLICIES: [ExpiryPolicy; 3] =
+    [ExpiryPolicy::FailFast, ExpiryPolicy::Recreate, ExpiryPolicy::Handoff];
 const TYPES: [WatcherType; 5] = [
     WatcherType::Children,
     WatcherType::Data,
@@ -80,12 +87,14 @@ impl Client {
             if choices & 1 == 0 { vec![server("a")] } else { ["a", "b"].map(server).into() };
         let mut config = SessionConfig::new(servers, choices.into());
         config.may_be_read_only = choices & 2 != 0;
+        config.on_expiry = script.pick(&POLICIES);
         config.in_flight_max = if choices & 4 == 0 { 2 } else { 1_000 };
         config.frame_bytes_max = FRAME_BYTES_MAX;
         config.timeout = Duration::from_millis(u64::from(choices >> 4) * 1_000);
         if choices & 8 != 0 {
             config.credentials.push(Credentials::digest("user", "password"));
         }
+        let policy = config.on_expiry;
         let session = Session::new(config, Instant::ORIGIN);
         let state = session.state();
         Self {
@@ -95,12 +104,15 @@ impl Client {
             is_lost: false,
             received: BytesMut::new(),
             writing: None,
+            is_probing: false,
             sent: VecDeque::new(),
             tokens: 0,
             waiting: BTreeSet::new(),
             withdrawn: BTreeSet::new(),
             watches: BTreeMap::new(),
             state,
+            policy,
+            was_read_only: false,
             zxid: 1,
         }
     }
@@ -145,6 +157,18 @@ impl Client {
                     self.handle(Input::Written(bytes));
                 }
             }
+            18 if script.byte() > 200 => self.handle(Input::Renew),
+            18 if script.byte() > 200 && self.is_probing => {
+                self.is_probing = false;
+                let serves_writes = script.byte() > 127;
+                self.handle(Input::Probed(serves_writes));
+            }
+            18 if script.byte() > 200 => {
+                let hosts = [&["a"][..], &["a", "b"], &["b", "c"]];
+                let hosts = script.pick(&hosts);
+                let list = hosts.iter().map(|&host| Server { host: host.into(), port: 2181 });
+                self.handle(Input::Servers(list.collect()));
+            }
             18 => self.pass(script.word().into()),
             _ => {
                 self.now = self.now + Duration::from_millis(script.word().into());
@@ -156,7 +180,7 @@ impl Client {
     /// Ends the session one way or another; nobody is left waiting.
     pub fn finish(mut self) {
         const TIMERS_MAX: usize = 64;
-        if self.state.end().is_none() {
+        if !self.session.is_over() {
             let token = self.token();
             self.handle(Input::Close(token));
         }
@@ -165,7 +189,7 @@ impl Client {
             self.now = self.now.max(at);
             self.handle(Input::Timeout);
         }
-        assert!(self.state.end().is_some(), "a close takes its time and no more: {:?}", self.state);
+        assert!(self.session.is_over(), "a close takes its time and no more: {:?}", self.state);
         assert!(self.waiting.iter().all(|token| self.withdrawn.contains(token)), "left waiting");
         assert_eq!(self.session.next_timeout(), None);
     }
@@ -194,7 +218,7 @@ impl Client {
         let watch = KINDS.get(kind).map(|&kind| {
             let id = WatchId(token.seq);
             self.watches.insert(id, true);
-            Watch { id, kind, path: path.into() }
+            Watch { id, kind, path: path.into(), ends_with_session: false }
         });
         let op = match watch.as_ref().map(|watch| watch.kind) {
             Some(WatchKind::Persistent | WatchKind::Recursive) => OpCode::AddWatch,
@@ -285,6 +309,7 @@ impl Client {
     fn hang_up(&mut self) {
         self.link = Link::Down;
         self.writing = None;
+        self.is_probing = false;
         self.sent.clear();
         self.received.clear();
     }
@@ -374,6 +399,11 @@ impl Client {
                 assert!(self.link == Link::Down && self.state.end().is_none());
                 self.link = Link::Opening;
             }
+            Output::Probe(_) => {
+                assert!(matches!(self.link, Link::Greeting | Link::Up));
+                assert!(!self.is_probing, "one at a time");
+                self.is_probing = true;
+            }
             Output::Send(bytes) => {
                 assert!(matches!(self.link, Link::Greeting | Link::Up));
                 assert!(self.state.end().is_none() && self.writing.is_none(), "one at a time");
@@ -394,8 +424,12 @@ impl Client {
                 *is_alive = !matches!(notice, Notice::End(_));
             }
             Output::State(state) => {
-                assert!(self.state.end().is_none(), "nothing follows {:?}", self.state);
+                let is_followed = matches!(self.state, SessionState::Expired(_))
+                    && (self.policy != ExpiryPolicy::FailFast || self.was_read_only);
+                let is_last = self.state.end().is_some() && !is_followed;
+                assert!(!is_last, "nothing follows {:?}", self.state);
                 assert_ne!(self.state, state);
+                self.was_read_only |= matches!(state, SessionState::ReadOnly(_));
                 self.state = state;
             }
         }

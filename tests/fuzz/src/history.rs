@@ -1,9 +1,9 @@
 //! Logs and snapshots out of choices, and what must hold of whatever recovery makes of them.
 
-use zk_proto::{Acl, SessionId};
+use zk_proto::{Acl, ServerId, SessionId};
 use zk_server_core::{
     storage::{
-        DigestPolicy, RecoverConfig, RecoverError,
+        DigestPolicy, RecoverConfig, RecoverError, TornBatch,
         disk::Dir,
         log::format,
         name::Packing,
@@ -27,8 +27,10 @@ pub fn recover_config(script: &mut Script<'_>) -> RecoverConfig {
         tree: TreeConfig::default(),
         may_create: is(0),
         trusts_no_snapshot: is(1),
-        cuts_torn_batch: is(2),
+        torn_batch: if is(2) { TornBatch::Tail } else { TornBatch::Damage },
+        boot: None,
         digest: if is(3) { DigestPolicy::Refuse } else { DigestPolicy::Report },
+        member: is(4).then_some(ServerId::new(1)),
     }
 }
 
@@ -41,9 +43,8 @@ pub fn recover_twice(disk: &mut SimDisk, config: &RecoverConfig) {
             let removed = logs(&before) > logs(disk);
             let again = match recover(disk, config) {
                 Ok(again) => again,
-                // An older log counts again once there is none that begins behind the snapshot,
-                // and two directories that looked like one are told apart.
-                Err(RecoverError::Damaged(_) | RecoverError::Misplaced { .. }) if removed => return,
+                // An older log counts again once there is none that begins behind the snapshot.
+                Err(RecoverError::Damaged(_)) if removed => return,
                 Err(error) => panic!("what was accepted is accepted again: {error}"),
             };
             assert_eq!(again.last_zxid, first.last_zxid);

@@ -21,7 +21,7 @@ use zk_proto::{
     txn::TxnRecord,
 };
 use zk_server_core::{
-    config::{FourLetterWords, PeerConfig},
+    config::{ConnectThrottle, ConnectWeights, FourLetterWords, PeerConfig, RequestThrottle},
     front::{FourLetter, four_letter::Host},
     input::Input,
     limits::OUTBOUND_BYTES_MAX,
@@ -97,7 +97,21 @@ impl Server {
             enforce_quota: is(1),
             close_session_lists_paths: is(2),
             digest: is(3),
-            connect_tokens_max: if is(4) { 2 } else { 0 },
+            connects: ConnectThrottle {
+                tokens_max: if is(4) { 2 } else { 0 },
+                freeze_ms: is(0).then_some(1),
+                weights: is(1).then(ConnectWeights::default),
+                ..ConnectThrottle::default()
+            },
+            requests: RequestThrottle {
+                requests_max: usize::from(is(6)),
+                drops_stale: is(0),
+                checks_latency: is(1),
+                wait_ms_max: if is(2) { 50 } else { 0 },
+                large_bytes: is(3).then_some(64),
+                large_bytes_max: 256,
+                ..RequestThrottle::default()
+            },
             snapshot_txns: if is(5) { 8 } else { 100_000 },
             requests_outstanding_max: if is(6) { 2 } else { 1_000 },
             required_auth: if is(7) { vec!["digest".into()] } else { Vec::new() },
@@ -208,9 +222,16 @@ impl Server {
 
     /// Storage catches up, and what it holds leads to the tree.
     pub fn finish(mut self) {
-        self.sync(self.appended);
-        if self.peer.is_fenced() {
-            return;
+        // What is answered lets requests go on that waited for their turn, and these append more.
+        loop {
+            let synced = self.appended;
+            self.sync(synced);
+            if self.peer.is_fenced() {
+                return;
+            }
+            if self.appended == synced {
+                break;
+            }
         }
         let mut tree = Tree::new(tree_config(self.peer.config()));
         for payload in &self.log {
@@ -325,10 +346,10 @@ impl Server {
     fn drain(&mut self) {
         while let Some(output) = self.peer.poll_output() {
             match output {
-                Output::Append { zxid, payload } => {
-                    assert!(zxid > self.appended, "zxids rise");
-                    self.appended = zxid;
-                    self.log.push(payload);
+                Output::Append { batch } => {
+                    assert!(batch.first() > self.appended, "zxids rise");
+                    self.appended = batch.last();
+                    self.log.extend(batch.payloads().map(<[u8]>::to_vec));
                 }
                 Output::Send { conn } => self.receive(conn),
                 Output::Close { conn, .. } => {
@@ -342,6 +363,7 @@ impl Server {
                     self.snapshot = Snapshot::Part;
                 }
                 Output::SnapshotEnd => self.snapshot = Snapshot::End,
+                Output::Member(asked) => panic!("a server on its own asks for {asked:?}"),
                 Output::Fenced => assert!(self.peer.is_fenced()),
             }
         }

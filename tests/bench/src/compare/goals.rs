@@ -32,6 +32,9 @@ pub(crate) enum Figure {
     TreeLoading,
     TreeMemory,
     Restart,
+    Failover,
+    Frozen,
+    CatchUp,
 }
 
 /// A bound on a ratio.
@@ -54,7 +57,7 @@ pub(crate) struct Goal {
 }
 
 impl Figure {
-    pub(crate) const ALL: [Self; 22] = [
+    pub(crate) const ALL: [Self; 25] = [
         Self::ReadThroughput,
         Self::ReadCost,
         Self::WriteThroughput,
@@ -77,6 +80,9 @@ impl Figure {
         Self::TreeLoading,
         Self::TreeMemory,
         Self::Restart,
+        Self::Failover,
+        Self::Frozen,
+        Self::CatchUp,
     ];
 
     /// What it is, with its unit last.
@@ -104,6 +110,9 @@ impl Figure {
             Self::TreeLoading => "creates while loading the tree, /s",
             Self::TreeMemory => "memory, tree after restart, MiB",
             Self::Restart => "restart with the tree, ms",
+            Self::Failover => "leader killed to first write, ms",
+            Self::Frozen => "leader frozen to first write, ms",
+            Self::CatchUp => "follower that missed 20 000 serves, ms",
         }
     }
 
@@ -132,6 +141,9 @@ impl Figure {
             Self::SessionMemory => ("P17", AtMost(0.2), AtMost(0.1)),
             Self::TreeMemory => ("P18", AtMost(1.0 / 3.0), AtMost(0.25)),
             Self::Restart => ("P19", AtMost(0.125), AtMost(1.0 / 15.0)),
+            Self::Failover => ("P12", AtMost(0.2), AtMost(0.1)),
+            Self::Frozen => ("P13", AtMost(1.0), AtMost(0.2)),
+            Self::CatchUp => ("P20", AtMost(0.2), AtMost(0.1)),
             Self::OneSessionThroughput => ("P23", AtLeast(8.0), AtLeast(15.0)),
             Self::ReadThroughput
             | Self::ReadCost

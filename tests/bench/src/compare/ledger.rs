@@ -133,8 +133,10 @@ impl Ledger {
                 "P24 {subject}: {violations} violations and {errors} errors in {runs} runs"
             ));
         }
-        if let Some(floor) = self.median(Figure::OneReadLatency, Subject::Floor) {
-            lines.push(format!("floor of one outstanding read: {floor:.0} µs"));
+        for figure in Figure::ALL {
+            if let Some(floor) = self.median(figure, Subject::Floor) {
+                lines.push(format!("do-nothing server: {}: {floor:.0}", figure.title()));
+            }
         }
         let foreign = self.reports.iter().filter_map(|(_, report)| report.foreign_cores).collect();
         if let Some(foreign) = median(foreign) {

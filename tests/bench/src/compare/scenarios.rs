@@ -127,7 +127,7 @@ impl Scenarios<'_> {
     }
 
     /// One subject's failure must not cost the figures of the rest.
-    fn settle_account<T>(
+    pub(super) fn settle_account<T>(
         &mut self,
         subject: Subject,
         scenario: &str,
@@ -148,6 +148,6 @@ fn tree_path(node: u32) -> String {
     format!("/tree/p{:04}/n{node:07}", node / CHILDREN)
 }
 
-fn milliseconds(duration: Duration) -> f64 {
+pub(super) fn milliseconds(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1_000.0
 }

@@ -3,12 +3,14 @@
 
 use std::fmt;
 use std::fs::{self, File};
-use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::control::Control;
 use crate::stop;
@@ -193,6 +195,63 @@ impl Ensemble {
         Ok(launched)
     }
 
+    /// Which member leads, by its own word.
+    ///
+    /// # Errors
+    /// If none does in time.
+    pub(crate) fn leader(&self) -> io::Result<usize> {
+        let end = Instant::now() + START_MAX;
+        loop {
+            stop::check()?;
+            for (place, member) in self.members.iter().enumerate() {
+                if member.says("srvr").is_ok_and(|said| said.contains("Mode: leader")) {
+                    return Ok(place);
+                }
+            }
+            if Instant::now() >= end {
+                return Err(io::Error::other(format!("{}: nobody leads", self.subject)));
+            }
+            thread::sleep(RETRY);
+        }
+    }
+
+    pub(crate) fn address(&self, place: usize) -> SocketAddr {
+        self.members[place].address
+    }
+
+    /// The addresses of all others.
+    pub(crate) fn others(&self, place: usize) -> Vec<SocketAddr> {
+        let others = self.members.iter().enumerate().filter(|(other, _)| *other != place);
+        others.map(|(_, member)| member.address).collect()
+    }
+
+    /// Kills one process without warning.
+    pub(crate) fn kill(&mut self, place: usize) {
+        self.members[place].kill();
+    }
+
+    /// Lets one process stand still, its sockets open, or go on.
+    ///
+    /// # Errors
+    /// If the process is gone.
+    pub(crate) fn freeze(&self, place: usize, is_frozen: bool) -> io::Result<()> {
+        let signal = if is_frozen { Signal::STOP } else { Signal::CONT };
+        let pid = i32::try_from(self.members[place].process.id()).ok().and_then(Pid::from_raw);
+        let pid = pid.ok_or_else(|| io::Error::other("a process without a number"))?;
+        Ok(kill_process(pid, signal)?)
+    }
+
+    /// Starts a killed member again; returns when.
+    ///
+    /// # Errors
+    /// If the process cannot be started.
+    pub(crate) fn relaunch(&mut self, place: usize) -> io::Result<Instant> {
+        let launched = Instant::now();
+        let member = &mut self.members[place];
+        member.process = self.launcher.launch(self.subject, &member.directory)?;
+        Ok(launched)
+    }
+
     fn attempt(&mut self, mut deed: impl FnMut(&mut Control) -> io::Result<()>) -> io::Result<()> {
         let end = Instant::now() + START_MAX;
         let mut turn = 0;
@@ -234,6 +293,16 @@ impl Member {
         // An error means that it has ended by itself, which is as well.
         self.process.kill().ok();
         self.process.wait().ok();
+    }
+
+    /// The answer to a four-letter word.
+    fn says(&self, word: &str) -> io::Result<String> {
+        let mut stream = TcpStream::connect(self.address)?;
+        stream.set_read_timeout(Some(ATTEMPT_MAX))?;
+        stream.write_all(word.as_bytes())?;
+        let mut said = String::new();
+        stream.read_to_string(&mut said)?;
+        Ok(said)
     }
 
     fn last_words(&self) -> String {

@@ -20,6 +20,10 @@ pub(crate) struct Answers {
     /// Counts writes, so that every write makes a version that is new.
     version: i32,
     sessions: i64,
+    /// Whether any path was ever watched: otherwise nobody need know what changes.
+    has_watches: bool,
+    /// The path set last, until somebody asked.
+    changed: Option<Vec<u8>>,
 }
 
 impl Answers {
@@ -33,7 +37,7 @@ impl Answers {
             wire::put_buffer(out, &value);
             out.extend_from_slice(&stat);
         });
-        Self { get, stat, version: 0, sessions: 0 }
+        Self { get, stat, version: 0, sessions: 0, has_watches: false, changed: None }
     }
 
     /// Answers the request that opens a session, granting the timeout asked for.
@@ -52,6 +56,20 @@ impl Answers {
         Ok(())
     }
 
+    /// The path that a request asks to be told about.
+    pub(crate) fn watched<'f>(&mut self, frame: &'f [u8]) -> Option<&'f [u8]> {
+        if wire::i32_at(frame, 4) != Some(op::GET_DATA) || frame.last() != Some(&1) {
+            return None;
+        }
+        self.has_watches = true;
+        wire::buffer_at(frame, 8).map(|(path, _)| path)
+    }
+
+    /// The path set last, if one was since the last time and somebody may watch.
+    pub(crate) fn take_change(&mut self) -> Option<Vec<u8>> {
+        self.changed.take()
+    }
+
     /// Answers a request; tells whether it was the session's last.
     ///
     /// # Errors
@@ -65,6 +83,9 @@ impl Answers {
             op::GET_DATA => self.put_get(out, xid),
             op::SET_DATA => {
                 self.version = self.version.wrapping_add(1);
+                if self.has_watches {
+                    self.changed = wire::buffer_at(body, 0).map(|(path, _)| path.to_vec());
+                }
                 put_reply(out, xid, code::OK, |out| self.put_stat(out));
             }
             op::EXISTS => put_reply(out, xid, code::OK, |out| self.put_stat(out)),
@@ -157,6 +178,17 @@ fn put_path(out: &mut Vec<u8>, body: &[u8]) {
     wire::put_buffer(out, wire::buffer_at(body, 0).map_or(&[][..], |(path, _)| path));
 }
 
+/// Appends the framed event that tells of changed data.
+pub(crate) fn put_data_changed(out: &mut Vec<u8>, path: &[u8]) {
+    const DATA_CHANGED: i32 = 3;
+    const CONNECTED: i32 = 3;
+    put_reply(out, wire::XID_NOTIFICATION, code::OK, |out| {
+        wire::put_i32(out, DATA_CHANGED);
+        wire::put_i32(out, CONNECTED);
+        wire::put_buffer(out, path);
+    });
+}
+
 fn put_reply(out: &mut Vec<u8>, xid: i32, code: i32, body: impl FnOnce(&mut Vec<u8>)) {
     let begin = out.len();
     out.extend_from_slice(&[0; 4 + REPLY_HEADER_BYTES]);
@@ -190,6 +222,28 @@ mod tests {
             let asked = Asked { xid: 3, operation, writer: 1 };
             assert_eq!(verify::reply(asked, frame, &layout, &mut seen), Ok(()), "{operation:?}");
         }
+    }
+
+    #[test]
+    fn a_watcher_is_told_in_the_bytes_the_generator_checks() {
+        let layout = Layout::new("/bench", 20, 64);
+        let mut answers = Answers::new(64);
+        let (mut plain, mut watched, mut set) = (Vec::new(), Vec::new(), Vec::new());
+        layout.put_get(&mut plain, 3, 0);
+        layout.put_get_watched(&mut watched, 3, 0);
+        layout.put_set(&mut set, 3, 0, 1, 1);
+        let mut out = Vec::new();
+
+        assert_eq!(answers.watched(&plain[4..]), None);
+        answers.reply(&set[4..], &mut out).expect("the request is whole");
+        assert_eq!(answers.take_change(), None, "nobody watches");
+        let path = layout.path(0);
+        assert_eq!(answers.watched(&watched[4..]), Some(path.as_bytes()));
+        answers.reply(&set[4..], &mut out).expect("the request is whole");
+        assert_eq!(answers.take_change().as_deref(), Some(path.as_bytes()));
+        let mut event = Vec::new();
+        put_data_changed(&mut event, path.as_bytes());
+        assert_eq!(verify::notification(&event[4..], &path), Ok(()));
     }
 
     #[test]
