@@ -25,7 +25,7 @@ async fn main() -> Result<(), AnyError> {
     let connect = std::env::var("ZK_CONNECT").unwrap_or_else(|_| server.connect_string());
     let zk = Client::connect(&*connect).await?;
     match zk.create(LEDGER, b"").await {
-        Ok(_) | Err(CreateError::NodeExists) => {}
+        Ok(_) | Err(CreateError::NodeExists { .. }) => {}
         Err(error) => return Err(error.into()),
     }
 
