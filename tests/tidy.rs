@@ -18,6 +18,21 @@ const SIMULATED: &[&str] = &["zk-client/src", "zk-recipes/src"];
 /// The files in which the real runtime lives.
 const RUNTIME: &[&str] = &["zk-client/src/runtime/", "zk-client/src/transport/"];
 
+/// Code that decides whether something is held. The time of day may jump.
+const HELD: &[&str] = &[
+    "zk-client/core/src",
+    "zk-recipes/src/acquire.rs",
+    "zk-recipes/src/barrier",
+    "zk-recipes/src/election",
+    "zk-recipes/src/fence.rs",
+    "zk-recipes/src/hold",
+    "zk-recipes/src/line",
+    "zk-recipes/src/lock",
+    "zk-recipes/src/node",
+    "zk-recipes/src/partition",
+    "zk-recipes/src/timed",
+];
+
 struct Source {
     path: String,
     text: String,
@@ -161,6 +176,12 @@ fn every_module_says_what_it_is_for() {
             let _ = writeln!(complaints, "{}: no module documentation", source.path);
         }
     });
+}
+
+#[test]
+fn pitfall_59_nothing_that_is_held_ends_by_the_time_of_day() {
+    let words = ["SystemTime", "wall_clock"];
+    forbid(&sources(), |source| source.is_below(HELD), &words);
 }
 
 #[test]
