@@ -1,6 +1,6 @@
 //! Whether the server still hears us, and whether the session can still be alive.
 //!
-//! Two clocks run. Silence: nothing *heard* for two thirds of the timeout breaks the connection.
+//! Two clocks run. Silence: no answer *heard* for two thirds of the timeout breaks the connection.
 //! Proof: the session lives at least one timeout from the moment the last *answered* request was
 //! *sent*, as the server cannot have counted from earlier.
 
@@ -11,7 +11,7 @@ use zk_proto::Instant;
 #[derive(Debug)]
 pub(crate) struct Liveness {
     timeout: Duration,
-    /// When anything last arrived.
+    /// When the last answer arrived.
     heard: Instant,
     /// When anything was last sent.
     sent: Instant,

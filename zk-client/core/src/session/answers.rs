@@ -39,7 +39,6 @@ impl Session {
             let frame_bytes = 4 + split.body.len();
             let mut frame = bytes.split_to(frame_bytes).freeze();
             frame.advance(4);
-            self.liveness.heard(self.now);
             match self.link {
                 Link::Greeting { asked, .. } => self.greeted(&frame, asked)?,
                 Link::Down { .. } | Link::Opening { .. } | Link::Up | Link::Parked | Link::Over => {
@@ -55,6 +54,10 @@ impl Session {
         frame.advance(ReplyHeader::WIRE_BYTES);
         if self.proving.waits_for(header.xid) {
             return self.proved(header, &frame);
+        }
+        // Events prove nothing: they come although what we send is lost.
+        if header.xid != Xid::NOTIFICATION {
+            self.liveness.heard(self.now);
         }
         match header.xid {
             Xid::NOTIFICATION => self.fired(header.zxid, &frame),

@@ -274,6 +274,28 @@ fn a_server_silent_for_two_thirds_of_the_timeout_is_left() {
 }
 
 #[test]
+fn what_came_during_a_pause_is_told_and_keeps_no_connection() {
+    let mut world = World::connected();
+    world.ask(1, "/a");
+    world.flush();
+    world.at(NEGOTIATED_MS / 3 * 2);
+    world.reply(1, 1, 0, b"a");
+    let outputs = world.drain();
+    assert_eq!(answers(&outputs), [(1, Ok(b"a".to_vec()))]);
+    assert_eq!(reason_in(&outputs), Some(DisconnectReason::Silent));
+}
+
+#[test]
+fn events_are_no_sign_that_the_server_hears_us() {
+    let mut world = World::connected();
+    world.at(NEGOTIATED_MS / 3).timeout();
+    world.flush();
+    world.at(NEGOTIATED_MS / 2).event(1, "/a", 1);
+    world.at(NEGOTIATED_MS / 3 * 2).timeout();
+    assert_eq!(world.disconnect_reason(), Some(DisconnectReason::Silent));
+}
+
+#[test]
 fn the_deadline_counts_from_when_the_last_answered_request_was_sent() {
     let mut world = World::connected();
     world.at(300).ask(1, "/a");
