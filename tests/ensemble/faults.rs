@@ -37,7 +37,7 @@ async fn f1_all_members_killed_at_once_come_back_with_everything_acknowledged() 
         ensemble.restart(id).await.expect("it starts");
     }
     load.until_more(100).await;
-    let agreed = load.end_well(&ensemble).await;
+    load.end_well(&ensemble).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -446,7 +446,12 @@ impl Session {
                 Some(DisconnectReason::HandshakeTooLong)
             }
             Link::Up if self.liveness.silent_at() <= self.now => Some(DisconnectReason::Silent),
-            _ => None,
+            Link::Down { .. }
+            | Link::Opening { .. }
+            | Link::Greeting { .. }
+            | Link::Up
+            | Link::Parked
+            | Link::Over => None,
         };
         if let Err(violation) = self.receive(bytes) {
             bytes.clear();
