@@ -69,6 +69,20 @@
 //! and the outcome. Sessions and connections are events of level `INFO`. Where nobody listens this
 //! costs one comparison per operation.
 //!
+//! With the feature `metrics`:
+//!
+//! | metric | labels | what it says |
+//! |---|---|---|
+//! | `zk_client_requests_total` | `op`, `outcome` | `ok`, `rejected`, `not_sent`, `unknown` |
+//! | `zk_client_request_seconds` | `op` | from the call to the answer |
+//! | `zk_client_requests_waiting` | | asked and not answered |
+//! | `zk_client_watchers` | | those that could still tell something |
+//! | `zk_client_connections_total` | | made |
+//! | `zk_client_disconnections_total` | `reason` | lost or given up, attempts too |
+//! | `zk_client_sessions_total` | | opened |
+//! | `zk_client_session_epoch` | | the number of the newest session |
+//! | `zk_client_watch_notices_total` | `kind` | events by their kind, gaps, ends; per watcher |
+//!
 //! # What is not promised
 //!
 //! Reads may be stale: they show what the connected server knows, see [`Client::sync`]. And no

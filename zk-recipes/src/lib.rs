@@ -76,6 +76,21 @@
 //! have and what this crate has. [`pitfalls`]: what goes wrong elsewhere. All claims there name the
 //! tests that show them.
 //!
+//! # Features
+//!
+//! None is on by default, and each only adds. `config`, `discovery` and `lease`: the recipes above.
+//! `tower`: a provider's instances for a balancer. `metrics`: what recipes do, for the `metrics`
+//! crate, beside what the client does:
+//!
+//! | metric | labels | what it says |
+//! |---|---|---|
+//! | `zk_recipes_waits_total` | `recipe`, `outcome` | `turn`, `not_at_once`, `failed`, `given_up` |
+//! | `zk_recipes_wait_seconds` | `recipe` | how long those took that came to their turn |
+//! | `zk_recipes_waiting` | `recipe` | how many wait at this moment |
+//! | `zk_recipes_held` | `recipe` | how many are held at this moment |
+//! | `zk_recipes_held_seconds` | `recipe` | from the turn until it was given up or lost |
+//! | `zk_recipes_lost_total` | `recipe`, `reason` | `deleted`, `session_over`, `deadline_passed` |
+//!
 //! # What none promises
 //!
 //! That a holder *knows* what it holds; see above. And nothing about children that somebody else
@@ -113,6 +128,7 @@ mod hold;
 mod host;
 mod line;
 mod lock;
+mod meter;
 mod node;
 mod partition;
 mod party;

@@ -129,7 +129,7 @@ impl PartyBuilder {
         let line = match layout {
             PartyLayout::Kazoo => {
                 let naming = Naming::kazoo(Marks::One("__party__")).without_number();
-                options.line("", naming, Together)?
+                options.line("party", "", naming, Together)?
             }
             PartyLayout::KazooShallow => shallow_line(&options, "")?,
         };
@@ -139,7 +139,8 @@ impl PartyBuilder {
 
 /// The line of a shallow party below the path that was given. Our name in it are the data.
 pub(crate) fn shallow_line(options: &Options, below: &str) -> Result<Line, PathError> {
-    let line = options.line(below, Naming::kazoo(Marks::One("-")).without_number(), Together)?;
+    let line =
+        options.line("party", below, Naming::kazoo(Marks::One("-")).without_number(), Together)?;
     let name = String::from_utf8_lossy(line.data()).into_owned();
     if let Some(at) = name.find('/') {
         return Err(PathError::Character(at));

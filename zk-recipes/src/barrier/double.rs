@@ -304,7 +304,7 @@ impl DoubleBarrierBuilder {
             BarrierLayout::Curator => Naming::custom("", ""),
             BarrierLayout::Kazoo => Naming::kazoo(Marks::One("")),
         };
-        let line = options.line("", naming.without_number(), Together)?;
+        let line = options.line("double_barrier", "", naming.without_number(), Together)?;
         Ok(DoubleBarrier { line, members, margin: options.margin })
     }
 }

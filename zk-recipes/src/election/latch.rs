@@ -185,7 +185,8 @@ impl LeaderLatchBuilder {
         let Self { client, path, id, acl, margin } = self;
         let path = ZnodePath::new(&path)?;
         let naming = Naming::curator(Marks::One("latch-"));
-        let line = Line::new(client, path, naming, Box::new(Exclusive), id.into_bytes(), acl);
+        let line =
+            Line::new("latch", client, path, naming, Box::new(Exclusive), id.into_bytes(), acl);
         Ok(LeaderLatch { line, margin })
     }
 }

@@ -262,7 +262,7 @@ impl LeaderSelectorBuilder {
     /// [`PathError`] when the path is not a legal one.
     pub fn build(self) -> Result<LeaderSelector, PathError> {
         let Self { options, layout } = self;
-        let line = options.line("", layout.naming(), Exclusive)?;
+        let line = options.line("selector", "", layout.naming(), Exclusive)?;
         Ok(LeaderSelector { latch: LeaderLatch { line, margin: options.margin } })
     }
 }

@@ -24,7 +24,7 @@ use zk_client::{
     StateCell, Zxid,
 };
 
-use crate::line::Pace;
+use crate::{line::Pace, meter::Held};
 
 /// What whoever asks for a lock writes into its holder's node.
 // Curator: Revoker.REVOKE_MESSAGE
@@ -100,17 +100,18 @@ pub(crate) struct Loss {
 struct Shared {
     cell: StateCell<Option<Lost>>,
     cancel: CancellationToken,
-    /// Held while the cell is filled, so that the first reason stays.
-    filling: Mutex<()>,
+    /// Locked while the cell is filled, so that the first reason stays. What is counted until then.
+    held: Mutex<Option<Held>>,
     is_watched: AtomicBool,
 }
 
 impl Loss {
-    pub(crate) fn new() -> Self {
+    /// Of something that counts as held until it is lost, if anything does.
+    pub(crate) fn new(held: Option<Held>) -> Self {
         let shared = Shared {
             cell: StateCell::new(None),
             cancel: CancellationToken::new(),
-            filling: Mutex::new(()),
+            held: Mutex::new(held),
             is_watched: AtomicBool::new(false),
         };
         Self { shared: Arc::new(shared) }
@@ -118,13 +119,17 @@ impl Loss {
 
     /// Tells everybody, unless they have been told. Returns what they were told.
     pub(crate) fn set(&self, lost: Lost) -> Lost {
-        let filling = self.shared.filling.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut filling = self.shared.held.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(before) = self.get() {
             return before;
         }
         self.shared.cell.set(Some(lost));
+        let held = filling.take();
         drop(filling);
         self.shared.cancel.cancel();
+        if let Some(held) = held {
+            held.ended(lost);
+        }
         lost
     }
 

@@ -14,7 +14,7 @@ pub(crate) use self::{
     grip::Grip,
     lost::{Loss, REVOKE, deletion},
 };
-use crate::{error::VerifyError, fence::FencingToken, line::Place};
+use crate::{error::VerifyError, fence::FencingToken, line::Place, meter::Held};
 
 /// Something held by owning a node: what all guards of this crate, such as [`crate::MutexGuard`]
 /// and [`crate::Leadership`], have in common. They dereference to it.
@@ -58,14 +58,16 @@ struct Facts {
 
 impl Hold {
     fn new(place: &Place, margin: Option<Duration>) -> Self {
+        let line = place.line();
+        let held = Held::new(line.recipe(), line.client().runtime());
         let facts = Facts {
-            client: place.line().client().clone(),
+            client: line.client().clone(),
             path: place.path().to_owned(),
             czxid: place.czxid(),
             token: FencingToken::new(place.token()),
             session: place.session().unwrap_or(SessionId::NONE),
             margin,
-            loss: Loss::new(),
+            loss: Loss::new(Some(held)),
         };
         Self { facts: Arc::new(facts) }
     }

@@ -27,7 +27,7 @@ use zk_client::{
 };
 
 use self::parents::make_container;
-use crate::error::ReleaseError;
+use crate::{error::ReleaseError, meter::Waiting};
 
 pub(crate) use self::{
     exchange::ExchangeError,
@@ -49,6 +49,8 @@ pub(crate) struct Line {
 
 #[derive(Debug)]
 struct Shared {
+    /// What those in it are counted as.
+    recipe: &'static str,
     path: ZnodePath,
     naming: Naming,
     rule: Box<dyn Rule>,
@@ -105,6 +107,7 @@ pub(crate) type Listing = Op<zk_client::Children, ChildrenError>;
 
 impl Line {
     pub(crate) fn new(
+        recipe: &'static str,
         client: Client,
         path: ZnodePath,
         naming: Naming,
@@ -113,7 +116,7 @@ impl Line {
         acl: Option<Vec<Acl>>,
     ) -> Self {
         let (tail, beside) = (String::new(), &[][..]);
-        let shared = Shared { path, naming, rule, data, acl, tail, beside };
+        let shared = Shared { recipe, path, naming, rule, data, acl, tail, beside };
         Self { shared: Arc::new(shared), client }
     }
 
@@ -142,7 +145,15 @@ impl Line {
         patience: Patience,
         position: &Position,
     ) -> Result<Option<Place>, Failure> {
-        self.in_this_session().stand_and_wait(mark, patience, position).await
+        let waiting = Waiting::new(self.recipe(), self.client.runtime());
+        let result = self.in_this_session().stand_and_wait(mark, patience, position).await;
+        waiting.ended(&result);
+        result
+    }
+
+    /// What those in it are counted as.
+    pub(crate) fn recipe(&self) -> &'static str {
+        self.shared.recipe
     }
 
     /// The same line for as long as the client's session lives: a place, its node and whoever holds

@@ -159,7 +159,7 @@ lock_options!(MultiLockBuilder);
 impl MultiGuard {
     fn new(client: &Client) -> Self {
         // All stand and fall with one session.
-        Self { client: client.this_session(), guards: Vec::new(), loss: Loss::new() }
+        Self { client: client.this_session(), guards: Vec::new(), loss: Loss::new(None) }
     }
 
     /// The single locks, in the order of their paths.

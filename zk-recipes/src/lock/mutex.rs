@@ -112,7 +112,7 @@ impl Mutex {
     }
 
     pub(crate) fn of(options: &Options, layout: LockLayout) -> Result<Self, PathError> {
-        let line = options.line("", layout.naming(), Exclusive)?;
+        let line = options.line("mutex", "", layout.naming(), Exclusive)?;
         Ok(Self { line, margin: options.margin })
     }
 

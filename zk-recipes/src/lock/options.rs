@@ -28,6 +28,7 @@ impl Options {
     /// A line below the path that was given.
     pub(crate) fn line(
         &self,
+        recipe: &'static str,
         below: &str,
         naming: Naming,
         rule: impl Rule + 'static,
@@ -35,7 +36,7 @@ impl Options {
         let path = ZnodePath::new(&format!("{}{below}", self.path))?;
         let data = self.data.clone().unwrap_or_else(|| host::address().into());
         let acl = self.acl.clone();
-        Ok(Line::new(self.client.clone(), path, naming, Box::new(rule), data, acl))
+        Ok(Line::new(recipe, self.client.clone(), path, naming, Box::new(rule), data, acl))
     }
 }
 

@@ -144,7 +144,7 @@ impl ReadWriteLockBuilder {
     /// [`PathError`] when the path is not a legal one.
     pub fn build(self) -> Result<ReadWriteLock, PathError> {
         let Self { options, layout } = self;
-        let line = options.line("", layout.naming(), ReadWrite)?;
+        let line = options.line("read_write", "", layout.naming(), ReadWrite)?;
         Ok(ReadWriteLock { line, margin: options.margin })
     }
 }

@@ -380,14 +380,17 @@ impl SemaphoreBuilder {
                 let locks = Naming::curator(Marks::One("lock-"));
                 let leases = Naming::curator(Marks::One("lease-"));
                 (
-                    options.line("/locks", locks, Exclusive)?,
-                    options.line("/leases", leases, Together)?,
+                    options.line("semaphore", "/locks", locks, Exclusive)?,
+                    options.line("semaphore", "/leases", leases, Together)?,
                 )
             }
             SemaphoreLayout::Kazoo => {
                 let locks = Naming::kazoo(Marks::One("__lock__"));
                 let leases = Naming::kazoo(Marks::One("")).without_number();
-                (options.line("-__lock__", locks, Exclusive)?, options.line("", leases, Together)?)
+                (
+                    options.line("semaphore", "-__lock__", locks, Exclusive)?,
+                    options.line("semaphore", "", leases, Together)?,
+                )
             }
         };
         Ok(Semaphore { locks, leases, permits, layout, margin: options.margin })

@@ -183,7 +183,7 @@ impl PartitionerBuilder {
             if let Some(at) = item.find('/') {
                 return Err(PathError::Character(at));
             }
-            let line = options.line(&format!("/locks/{item}"), naming, Exclusive)?;
+            let line = options.line("partitioner", &format!("/locks/{item}"), naming, Exclusive)?;
             Ok((item, line))
         };
         let items = items.into_iter().map(lock).collect::<Result<_, _>>()?;

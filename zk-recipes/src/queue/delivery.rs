@@ -138,7 +138,8 @@ pub(super) async fn claim(queue: &Queue, name: &str) -> Result<Option<Grip>, Que
 async fn lock(queue: &Queue, path: &str) -> Result<Option<Grip>, QueueError> {
     let naming = Naming::kazoo(Marks::One("")).without_number();
     let (client, locks, acl) = (queue.client.clone(), queue.locks.clone(), queue.acl.clone());
-    let line = Line::new(client, locks, naming, Box::new(Exclusive), Vec::new(), Some(acl));
+    let line =
+        Line::new("queue", client, locks, naming, Box::new(Exclusive), Vec::new(), Some(acl));
     // What tells our lock from that of another receiver in this session.
     let owner = line.own_prefix(0);
     let client = &queue.client;

@@ -190,7 +190,7 @@ impl TimedLeaseBuilder {
         let holder = String::from_utf8_lossy(&holder).into_owned();
         let slot = |below: &str| {
             let naming = Naming::kazoo(Marks::One("__lock__"));
-            let lock = options.line(below, naming, Exclusive)?.beside(&[RECORD]);
+            let lock = options.line("timed_lease", below, naming, Exclusive)?.beside(&[RECORD]);
             let record = child_of(lock.path(), RECORD);
             ZnodePath::new(&record)?;
             Ok(Slot { lock, record, holder: holder.clone(), duration })

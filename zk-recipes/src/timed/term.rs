@@ -33,7 +33,7 @@ pub struct TimedHold {
 
 impl TimedHold {
     pub(super) fn new(slot: Slot, grant: Grant) -> Self {
-        let (current, loss) = (StateCell::new(Some(grant)), Loss::new());
+        let (current, loss) = (StateCell::new(Some(grant)), Loss::new(None));
         let stop = CancellationToken::new();
         let watch = Watch { slot: slot.clone(), current: current.clone() };
         let (told, stopped) = (loss.watched(), stop.clone());
