@@ -208,7 +208,12 @@ impl Line {
     /// Takes a sent request, oldest first: its connection broke.
     pub(crate) fn lose(&mut self) -> Option<Entry> {
         self.sent_count = self.sent_count.checked_sub(1)?;
-        self.ring.pop_front()
+        let lost = self.ring.pop_front();
+        // No answer will come that would let those who wait move up.
+        if self.sent_count == 0 {
+            self.advance();
+        }
+        lost
     }
 
     /// Takes a request that was not sent, oldest first: the session is over.
@@ -258,11 +263,12 @@ impl Line {
         }
         let mut late = Vec::new();
         let mut earliest = NEVER;
-        let ring = self.ring.iter().filter(|entry| entry.is_awaited);
-        let ring = ring.map(|entry| (entry.token, entry.deadline));
-        for (at, (token, deadline)) in ring.chain(self.queue.awaited()).enumerate() {
+        let ring = self.ring.iter().enumerate().filter(|(_, entry)| entry.is_awaited);
+        let ring = ring.map(|(at, entry)| (entry.token, entry.deadline, at < self.sent_count));
+        let queue = self.queue.awaited().map(|(token, deadline)| (token, deadline, false));
+        for (token, deadline, is_sent) in ring.chain(queue) {
             if deadline <= now {
-                late.push((token, at < self.sent_count));
+                late.push((token, is_sent));
             } else {
                 earliest = earliest.min(deadline);
             }
@@ -295,6 +301,7 @@ impl Line {
     pub(crate) fn check(&self) {
         debug_assert!(self.sent_count <= self.ring.len());
         debug_assert!(self.sent_count + self.withdrawn_gathered <= self.ring.len());
+        debug_assert!(self.queue.is_empty() || !self.ring.is_empty(), "nobody lets them move up");
         self.queue.check();
     }
 

@@ -204,6 +204,50 @@ fn a_broken_connection_loses_what_was_sent_and_keeps_what_was_not() {
 }
 
 #[test]
+fn those_who_wait_behind_a_full_line_move_up_when_the_connection_breaks() {
+    let mut world = World::with(|config| config.in_flight_max = 2);
+    world.connect();
+    for seq in 1..=4 {
+        world.ask(seq, "/a");
+    }
+    world.flush();
+    world.handle(Input::Disconnected);
+    world.drain();
+    world.reconnect();
+    assert_eq!(world.sent(), ["3 getData /a", "4 getData /a"]);
+}
+
+#[test]
+fn closing_comes_behind_those_who_waited_for_a_full_line() {
+    let mut world = World::with(|config| config.in_flight_max = 1);
+    world.connect();
+    world.ask(1, "/a");
+    world.flush();
+    world.handle(Input::Close(token(2)));
+    world.handle(Input::Disconnected);
+    world.drain();
+    world.reconnect();
+    assert_eq!(world.sent(), ["2 closeSession"]);
+}
+
+#[test]
+fn what_waits_behind_somebody_who_gave_up_was_not_sent() {
+    let mut world = World::with(|config| config.in_flight_max = 1);
+    world.connect();
+    for (seq, deadline) in [(1, 100), (2, 200)] {
+        world.ask(seq, "/a");
+        let at = Instant::from_millis(deadline);
+        world.handle(Input::Deadline { token: token(seq), at });
+    }
+    world.flush();
+    world.at(100).timeout();
+    let late = |outcome| Err(Failure::DeadlinePassed { outcome });
+    assert_eq!(answers(&world.drain()), [(1, late(Outcome::Unknown))]);
+    world.at(200).timeout();
+    assert_eq!(answers(&world.drain()), [(2, late(Outcome::NotSent))]);
+}
+
+#[test]
 fn a_request_too_large_for_any_server_stays_here() {
     let mut world = World::with(|config| config.frame_bytes_max = 64);
     world.connect();
@@ -375,7 +419,9 @@ fn m59_a_lying_length_ends_the_connection_before_its_bytes_arrive() {
 
 #[test]
 fn m59_a_server_that_broke_the_protocol_is_put_aside() {
-    let mut world = World::connected();
+    let mut world = World::new();
+    world.open();
+    world.greet_back(60_000, SESSION, NOT_READ_ONLY);
     world.reply(1, 1, 0, b"");
     world.drain();
     let (retry_at, timer) = world.session.next_timeout().expect("another attempt");
