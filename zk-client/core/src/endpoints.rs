@@ -44,6 +44,8 @@ pub(crate) struct Endpoints {
     entries: Vec<Entry>,
     /// Invariant: below `entries.len()`.
     current: usize,
+    /// The server we are at when it is not in the list any more.
+    gone: Option<Server>,
     /// Attempts and broken connections since a server last answered, but for those that were free.
     failures: u32,
     /// The attempts without a pause that are left.
@@ -93,6 +95,7 @@ impl Endpoints {
         Self {
             entries,
             current,
+            gone: None,
             failures: 0,
             // The first attempt needs no pause anyway; the others are free.
             free_count: current,
@@ -107,7 +110,8 @@ impl Endpoints {
     /// Takes another list. Returns whether the current server is to be left.
     // ZooKeeper: StaticHostProvider.updateServerList
     pub(crate) fn replace(&mut self, servers: Vec<Server>) -> bool {
-        let current = self.entries.get(self.current).map(|entry| entry.server.clone());
+        let current = self.gone.take();
+        let current = current.or_else(|| Some(self.entries.get(self.current)?.server.clone()));
         let old = core::mem::take(&mut self.entries);
         let mut entries: Vec<Entry> = Vec::new();
         for server in servers {
@@ -126,6 +130,7 @@ impl Endpoints {
         let place = entries.iter().position(|entry| Some(&entry.server) == current.as_ref());
         self.entries = entries;
         self.current = place.unwrap_or(self.entries.len() - 1);
+        self.gone = current.filter(|_| place.is_none());
         (self.preferred, self.asked, self.rebalancing) = (None, self.current, None);
         self.free_count = self.free_count.min(self.entries.len() - 1);
         let [before, after, kept_count] =
@@ -197,6 +202,7 @@ impl Endpoints {
 
     /// Moves on to the next server that is not avoided, or the one avoided the shortest.
     pub(crate) fn advance(&mut self, now: Instant) -> &Server {
+        self.gone = None;
         if let Some(at) = self.preferred.take().or_else(|| self.next_of_rebalancing(now)) {
             self.current = at;
             return &self.entries[self.current].server;
@@ -223,7 +229,9 @@ impl Endpoints {
     /// An attempt failed or a connection broke.
     pub(crate) fn failed(&mut self, now: Instant, was_connected: bool) {
         if was_connected {
-            self.entries[self.current].offences = 0;
+            if self.gone.is_none() {
+                self.entries[self.current].offences = 0;
+            }
             self.begin_free_round(now);
         }
         self.count_failure();
@@ -233,14 +241,20 @@ impl Endpoints {
     pub(crate) fn offended(&mut self, now: Instant) {
         self.begin_free_round(now);
         self.count_failure();
+        if self.gone.is_some() {
+            return;
+        }
         let entry = &mut self.entries[self.current];
+        if entry.avoid_until + Duration::from_millis(AVOID_MS_MAX) <= now {
+            entry.offences = 0;
+        }
         let avoid_ms = (AVOID_MS_MIN << entry.offences.min(10)).min(AVOID_MS_MAX);
         entry.offences = entry.offences.saturating_add(1);
         entry.avoid_until = now + Duration::from_millis(avoid_ms);
     }
 
-    /// When to try again. Never later than a fourth of `timeout`, unless that is next to nothing
-    /// or every server is avoided.
+    /// When to try again. Never later than a fourth of `timeout`, unless that is next to nothing:
+    /// servers that are all avoided are tried all the same before the session is over.
     pub(crate) fn retry_at(&mut self, now: Instant, timeout: Duration) -> Instant {
         let pause_ms = match self.free_count.checked_sub(1) {
             Some(left) => {
@@ -250,6 +264,7 @@ impl Endpoints {
             None => self.pause_ms(timeout),
         };
         let free_at = self.entries.iter().map(|entry| entry.avoid_until).min().unwrap_or(now);
+        let free_at = free_at.min(now + Duration::from_millis(quarter_ms(timeout)));
         (now + Duration::from_millis(pause_ms)).max(free_at)
     }
 
@@ -270,14 +285,18 @@ impl Endpoints {
 
     fn pause_ms(&mut self, timeout: Duration) -> u64 {
         let rounds = self.failures / u32::try_from(self.entries.len()).unwrap_or(u32::MAX);
-        let quarter_ms = u64::try_from(timeout.as_millis() / 4).unwrap_or(u64::MAX);
-        let quarter_ms = quarter_ms.max(BACKOFF_QUARTER_MS_MIN);
-        let most_ms = (BACKOFF_MS_MIN << rounds.min(20)).min(BACKOFF_MS_MAX).min(quarter_ms);
+        let most_ms = BACKOFF_MS_MIN << rounds.min(20);
+        let most_ms = most_ms.min(BACKOFF_MS_MAX).min(quarter_ms(timeout));
         match rounds {
             0 | 1 => self.rng.up_to(most_ms),
             _ => most_ms / 2 + self.rng.up_to(most_ms / 2),
         }
     }
+}
+
+fn quarter_ms(timeout: Duration) -> u64 {
+    let quarter_ms = u64::try_from(timeout.as_millis() / 4).unwrap_or(u64::MAX);
+    quarter_ms.max(BACKOFF_QUARTER_MS_MIN)
 }
 
 fn shuffle(entries: &mut [Entry], rng: &mut Rng) {

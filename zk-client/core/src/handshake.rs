@@ -4,8 +4,8 @@ use alloc::{boxed::Box, vec::Vec};
 use core::time::Duration;
 
 use zk_proto::{
-    SessionId, Zxid,
-    client::{ConnectRequest, ConnectResponse},
+    ErrorCode, SessionId, Zxid,
+    client::{ConnectRequest, ConnectResponse, ReplyHeader},
     jute::{Encode, Writer, decode},
     limits::PASSWORD_BYTES,
 };
@@ -34,7 +34,13 @@ pub(crate) enum Verdict {
     Opened { ticket: Ticket, timeout: Duration, is_read_only: bool },
     /// The session asked for is over.
     Over,
+    /// The server serves reads only, and gives no new session.
+    NotNow,
 }
+
+/// Bytes of an answer to a request, which a server gives that serves reads only and keeps no
+/// sessions of its own.
+const REPLY_BYTES: usize = ReplyHeader::WIRE_BYTES;
 
 /// The request's frame.
 pub(crate) fn request(
@@ -60,6 +66,12 @@ pub(crate) fn request(
 
 /// Reads the answer to a request made with `ticket`.
 pub(crate) fn judge(ticket: &Ticket, answer: &[u8]) -> Result<Verdict, Violation> {
+    if answer.len() == REPLY_BYTES {
+        let header: ReplyHeader = decode(answer)?;
+        if ErrorCode::new(header.error) == ErrorCode::NotReadOnly {
+            return Ok(Verdict::NotNow);
+        }
+    }
     let response: ConnectResponse<'_> = decode(answer)?;
     let was_open = ticket.session != SessionId::NONE;
     let timeout = match u64::try_from(response.timeout_ms) {

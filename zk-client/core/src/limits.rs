@@ -45,6 +45,10 @@ pub const REBALANCE_MS_MAX: u64 = 2_000;
 /// left for another, in milliseconds.
 pub const MOVE_MS_MAX: u64 = 3_000;
 
+/// How long after a move that was called off, because answers did not come in time, the next one
+/// is tried, in milliseconds: requests wait during each, and whatever was slow is to be over.
+pub const MOVE_AGAIN_MS: u64 = 60_000;
+
 /// How long a session on a read-only server waits before it first looks for a better one, in
 /// milliseconds; doubles each time.
 // ZooKeeper: ClientCnxn.SendThread.minPingRwTimeout

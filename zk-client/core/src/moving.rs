@@ -3,7 +3,7 @@
 //!
 //! Nothing is lost on the way. From the moment of leaving, requests wait for the next connection,
 //! and the old one is dropped when everything sent over it is answered. When that takes too long
-//! the move is called off.
+//! the move is called off, and tried again some time later.
 
 use core::time::Duration;
 
@@ -42,9 +42,14 @@ impl Moving {
         self.leave_at.is_some_and(|at| at <= now)
     }
 
-    /// Calls off a move that takes too long.
-    pub(crate) fn time_passed(&mut self, now: Instant) {
-        self.leave_at.take_if(|at| limit(*at) <= now);
+    /// Calls off a move that takes too long. Whether it did.
+    pub(crate) fn time_passed(&mut self, now: Instant) -> bool {
+        self.leave_at.take_if(|at| limit(*at) <= now).is_some()
+    }
+
+    /// The connection is to be kept after all.
+    pub(crate) const fn stay(&mut self) {
+        self.leave_at = None;
     }
 
     /// The server that was found serves reads only: looks for a better one.

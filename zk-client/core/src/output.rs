@@ -190,7 +190,7 @@ pub enum DisconnectReason {
     /// The server did not finish the handshake in time.
     #[error("no session within the time of one attempt")]
     HandshakeTooLong,
-    /// Nothing was heard for two thirds of the session timeout.
+    /// Nothing was answered for two thirds of the session timeout.
     #[error("server silent")]
     Silent,
     /// Another server is to be preferred; nothing was lost.

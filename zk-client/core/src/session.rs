@@ -116,6 +116,8 @@ pub struct Session {
     /// Whether the session was ever served by a server that serves writes. Before, it exists on one
     /// read-only server only.
     is_portable: bool,
+    /// Whether the server of this connection serves reads only.
+    is_read_only: bool,
     /// The newest state any server has shown.
     /// Invariant: never decreases.
     seen: Zxid,
@@ -176,6 +178,7 @@ impl Session {
             epoch: None,
             number: 1,
             is_portable: false,
+            is_read_only: false,
             seen: Zxid::ZERO,
             urgent: Urgent::default(),
             spare: Some(Writer::new()),
@@ -229,6 +232,11 @@ impl Session {
     /// The next thing to do or to tell, oldest first.
     pub fn poll_output(&mut self) -> Option<Output> {
         self.outputs.pop_front().or_else(|| self.send())
+    }
+
+    /// How many outputs wait for [`Session::poll_output`].
+    pub fn output_count(&self) -> usize {
+        self.outputs.len()
     }
 
     /// When to come back with [`Input::Timeout`], and why. It may turn out that nothing is due
@@ -466,7 +474,11 @@ impl Session {
     fn time_passed(&mut self) {
         let now = self.now;
         self.expire_requests();
-        self.moving.time_passed(now);
+        // Before it is called off: nothing may be under way although the time for it is over.
+        self.leave();
+        if self.moving.time_passed(now) {
+            self.put_off_leaving();
+        }
         self.search();
         match self.link {
             Link::Down { retry_at } if retry_at <= now => self.open(),
@@ -540,10 +552,10 @@ impl Session {
             return;
         };
         if self.link == Link::Up && self.liveness.suspended_at() > self.now {
-            self.enter(if self.is_portable {
-                SessionState::Connected(epoch)
-            } else {
+            self.enter(if self.is_read_only {
                 SessionState::ReadOnly(epoch)
+            } else {
+                SessionState::Connected(epoch)
             });
         }
     }

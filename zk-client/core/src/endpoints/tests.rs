@@ -49,6 +49,44 @@ fn the_only_server_is_waited_for_when_it_is_avoided() {
 }
 
 #[test]
+fn servers_that_are_all_avoided_are_tried_before_the_session_is_over() {
+    let mut now = Instant::ORIGIN;
+    let mut endpoints = Endpoints::new(servers(&["a"]), 1);
+    for _ in 0..8 {
+        endpoints.advance(now);
+        endpoints.offended(now);
+        let retry_at = endpoints.retry_at(now, TIMEOUT);
+        assert!(retry_at.since(now) <= TIMEOUT / 4, "{retry_at:?}");
+        now = retry_at;
+    }
+}
+
+#[test]
+fn what_a_server_did_long_ago_is_forgotten() {
+    let mut now = Instant::ORIGIN;
+    let mut endpoints = Endpoints::new(servers(&["a", "b"]), 1);
+    for _ in 0..10 {
+        let bad = endpoints.advance(now).host.clone();
+        endpoints.offended(now);
+        let soon = now + Duration::from_millis(AVOID_MS_MIN);
+        assert!((0..2).any(|_| endpoints.advance(soon).host == bad), "avoided too long");
+        now = now + Duration::from_millis(2 * AVOID_MS_MAX);
+    }
+}
+
+#[test]
+fn a_server_that_left_the_list_is_left_however_often_the_list_comes() {
+    let mut endpoints = Endpoints::new(servers(&["a"]), 1);
+    endpoints.advance(Instant::ORIGIN);
+    assert!(endpoints.replace(servers(&["b"])));
+    assert!(endpoints.replace(servers(&["b"])), "we are at a yet");
+    endpoints.offended(Instant::ORIGIN);
+    assert_eq!(endpoints.entries[0].offences, 0, "b did nothing");
+    endpoints.advance(Instant::ORIGIN);
+    assert!(!endpoints.replace(servers(&["b"])), "we are at b");
+}
+
+#[test]
 fn pauses_grow_to_a_limit_with_jitter() {
     let mut now = Instant::ORIGIN;
     let mut endpoints = Endpoints::new(servers(&["a"]), 9);

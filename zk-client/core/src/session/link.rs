@@ -43,9 +43,16 @@ impl Session {
         let fresh = Ticket::none();
         let asked_for = if self.is_portable { &self.ticket } else { &fresh };
         let verdict = handshake::judge(asked_for, answer)?;
-        let Verdict::Opened { ticket, timeout, is_read_only } = verdict else {
-            self.expire();
-            return Ok(());
+        let (ticket, timeout, is_read_only) = match verdict {
+            Verdict::Opened { ticket, timeout, is_read_only } => (ticket, timeout, is_read_only),
+            Verdict::Over => {
+                self.expire();
+                return Ok(());
+            }
+            Verdict::NotNow => {
+                self.disconnect(DisconnectReason::Broken);
+                return Ok(());
+            }
         };
         // A server that answers with another session has forgotten ours. A session of a read-only
         // server cannot be taken along to another server: what came after it is another one too.
@@ -62,6 +69,7 @@ impl Session {
         self.ticket = ticket;
         self.epoch = Some(epoch);
         self.is_portable |= !is_read_only;
+        self.is_read_only = is_read_only;
         self.link = Link::Up;
         self.liveness.connected(self.now, asked, timeout);
         self.endpoints.arrived();
@@ -136,6 +144,7 @@ impl Session {
         self.urgent.clear();
         self.spare = Some(Writer::new());
         self.rewatching_count = 0;
+        self.is_read_only = false;
         self.moving.stop();
         self.proving.stop();
     }

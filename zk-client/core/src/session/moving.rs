@@ -6,14 +6,22 @@ use core::time::Duration;
 use super::{Link, Session};
 use crate::{
     endpoints::Server,
-    limits::REBALANCE_MS_MAX,
+    limits::{MOVE_AGAIN_MS, REBALANCE_MS_MAX},
     output::{DisconnectReason, Output},
 };
 
 impl Session {
     /// There is another list of servers.
     pub(super) fn servers(&mut self, servers: Vec<Server>) {
-        if servers.is_empty() || !self.endpoints.replace(servers) {
+        if servers.is_empty() {
+            return;
+        }
+        if !self.endpoints.replace(servers) {
+            // The list before it may have said otherwise.
+            self.moving.stay();
+            if self.link == Link::Up && self.is_read_only {
+                self.moving.search(self.now);
+            }
             return;
         }
         match self.link {
@@ -26,6 +34,18 @@ impl Session {
                 self.moving.leave(self.now + spread);
             }
             Link::Down { .. } | Link::Parked | Link::Over => {}
+        }
+    }
+
+    /// The answers did not come in time: looks for a better server again, or leaves later.
+    pub(super) fn put_off_leaving(&mut self) {
+        if self.link != Link::Up {
+            return;
+        }
+        if self.is_read_only {
+            self.moving.search(self.now);
+        } else {
+            self.moving.leave(self.now + Duration::from_millis(MOVE_AGAIN_MS));
         }
     }
 

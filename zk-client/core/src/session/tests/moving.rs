@@ -98,6 +98,51 @@ fn a_move_that_takes_too_long_is_called_off() {
 }
 
 #[test]
+fn a_move_that_was_called_off_is_tried_again() {
+    let mut world = connected();
+    world.ask(1, "/hangs");
+    world.flush();
+    world.handle(Input::Servers(servers(&["other"])));
+    wait_to_leave(&mut world);
+    world.at(world.now_ms() + MOVE_MS_MAX).timeout();
+    world.reply(1, 5, 0, b"x");
+    assert_eq!(reason_in(&world.drain()), None);
+    let mut reason = None;
+    for _ in 0..20 {
+        let Some((at, _)) = world.session.next_timeout() else { break };
+        world.at(at.as_millis()).timeout();
+        let outputs = world.drain();
+        reason = reason_in(&outputs);
+        if reason.is_some() {
+            break;
+        }
+        if sent_in(&outputs).contains(&"-2 ping".into()) {
+            world.reply(-2, 0, 0, b"");
+        }
+    }
+    assert_eq!(reason, Some(DisconnectReason::Moved));
+}
+
+#[test]
+fn a_client_that_stood_still_moves_when_it_goes_on() {
+    let mut world = connected();
+    world.handle(Input::Servers(servers(&["other"])));
+    world.drain();
+    let at = world.now_ms() + REBALANCE_MS_MAX + MOVE_MS_MAX;
+    world.at(at).timeout();
+    assert_eq!(world.disconnect_reason(), Some(DisconnectReason::Moved));
+}
+
+#[test]
+fn a_list_that_lets_us_stay_calls_the_move_off() {
+    let mut world = connected();
+    world.handle(Input::Servers(servers(&["other"])));
+    world.handle(Input::Servers(servers(&["zk"])));
+    wait_to_leave(&mut world);
+    assert_eq!(world.disconnect_reason(), None);
+}
+
+#[test]
 fn an_attempt_at_a_server_that_is_gone_from_the_list_is_given_up() {
     let mut world = World::new();
     world.timeout();
@@ -179,6 +224,52 @@ fn a_server_that_serves_writes_is_moved_to_whatever_the_policy() {
     world.reopen();
     world.greet_back(0, 0, NOT_READ_ONLY);
     assert!(world.session.is_over());
+}
+
+#[test]
+fn the_search_goes_on_when_the_move_is_called_off() {
+    let mut world = on_read_only();
+    world.ask(1, "/hangs");
+    world.flush();
+    world.at(PROBE_MS_MIN).timeout();
+    assert_eq!(hosts(&world.drain()).len(), 1);
+    world.handle(Input::Probed(true));
+    world.at(PROBE_MS_MIN + MOVE_MS_MAX).timeout();
+    world.reply(1, 5, 0, b"x");
+    assert_eq!(reason_in(&world.drain()), None);
+    world.at(PROBE_MS_MIN + MOVE_MS_MAX + PROBE_MS_MIN).timeout();
+    assert_eq!(hosts(&world.drain()).len(), 1, "another is asked");
+}
+
+#[test]
+fn a_read_only_server_that_gives_no_session_has_broken_no_rule() {
+    let mut world = World::with(|config| config.may_be_read_only = true);
+    world.open();
+    world.reply(0, 7, -119, b"");
+    assert_eq!(world.disconnect_reason(), Some(DisconnectReason::Broken));
+    let Some((at, Timer::Retry)) = world.session.next_timeout() else { panic!("an attempt") };
+    assert!(at.as_millis() <= 1_000, "{at:?}");
+}
+
+#[test]
+fn a_session_that_was_suspended_on_a_read_only_server_is_read_only_again() {
+    let mut world = World::with(|config| config.may_be_read_only = true);
+    world.open();
+    world.greet_back(60_000, SESSION, NOT_READ_ONLY);
+    world.handle(Input::Disconnected);
+    world.reopen();
+    world.greet_back(60_000, SESSION, READ_ONLY);
+    assert_eq!(world.session.state(), SessionState::ReadOnly(EPOCH));
+    let start = world.now_ms();
+    world.ask(1, "/slow");
+    world.flush();
+    world.at(start + 39_000).ask(2, "/later");
+    world.flush();
+    world.reply(1, 5, 0, b"x");
+    world.at(start + 40_000).timeout();
+    assert!(matches!(world.session.state(), SessionState::Suspended { .. }));
+    world.reply(2, 5, 0, b"x");
+    assert_eq!(world.session.state(), SessionState::ReadOnly(EPOCH));
 }
 
 #[test]
