@@ -124,8 +124,8 @@ impl ClientBuilder {
         self
     }
 
-    /// The largest message to send and to accept, in bytes (`jute.maxbuffer`); 1 MiB unless set,
-    /// 512 MiB at most. Must not exceed what the servers accept.
+    /// The largest message to send and to accept, in bytes (`jute.maxbuffer`); one less than
+    /// 1 MiB unless set, as in Java, 512 MiB at most. Must not exceed what the servers accept.
     pub const fn frame_bytes_max(mut self, bytes: usize) -> Self {
         self.frame_bytes_max = if bytes < MESSAGE_BYTES_MAX { bytes } else { MESSAGE_BYTES_MAX };
         self

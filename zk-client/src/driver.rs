@@ -29,6 +29,10 @@ use crate::{
 /// Room for one read.
 const READ_BYTES: usize = 64 * 1024;
 
+/// So many answers and events are handed out before more is read: what a server sends in one go may
+/// have many receivers.
+const OUTPUTS_MAX: usize = 10_000;
+
 pub(crate) struct Driver {
     shared: Arc<Shared>,
     transport: Transport,
@@ -39,6 +43,8 @@ pub(crate) struct Driver {
     /// The number of the newest session.
     epoch: u64,
     read: BytesMut,
+    /// Whether reading stopped before the socket was dry.
+    has_more: bool,
     write: Option<Writing>,
     /// Asks a server beside the connection.
     probe: Option<Pin<Box<dyn Future<Output = bool> + Send>>>,
@@ -81,6 +87,7 @@ impl Driver {
             connection: 0,
             epoch: 0,
             read: BytesMut::new(),
+            has_more: false,
             write: None,
             probe: None,
             timer: None,
@@ -166,7 +173,12 @@ impl Driver {
                 Poll::Pending => return,
                 Poll::Ready(Ok(count)) if count > 0 => {
                     let now = self.shared.runtime.now();
-                    self.shared.lock().session.handle(now, Input::Received(&mut self.read));
+                    let mut inner = self.shared.lock();
+                    inner.session.handle(now, Input::Received(&mut self.read));
+                    if inner.session.output_count() >= OUTPUTS_MAX {
+                        self.has_more = true;
+                        return;
+                    }
                 }
                 Poll::Ready(Ok(_) | Err(_)) => self.broken(),
             }
@@ -197,7 +209,8 @@ impl Driver {
             inner.session.handle(now, Input::Timeout);
         }
         let is_over = inner.session.is_over();
-        let mut next = Next::Wait;
+        let has_more = std::mem::take(&mut self.has_more);
+        let mut next = if has_more { Next::Again } else { Next::Wait };
         let mut states = Vec::new();
         while let Some(output) = inner.session.poll_output() {
             match output {

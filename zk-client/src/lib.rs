@@ -38,8 +38,8 @@
 //! the last watcher removes the watch from the server.
 //!
 //! **Sessions.** A client has one session at a time. When the server has expired it, its ephemeral
-//! nodes are gone and everything asked in it has failed with [`SessionEnd::Expired`]; what was not
-//! sent before never will be. What comes then is a policy ([`ClientBuilder::on_expiry`]): the
+//! nodes are gone, and everything asked in it has failed: what was sent with the connection, what
+//! was not, and never will be, with [`SessionEnd::Expired`]. What comes then is a policy ([`ClientBuilder::on_expiry`]): the
 //! client
 //! is at its end, or it opens another session, or it waits to be told. Every answer, event and
 //! state

@@ -27,7 +27,8 @@ use crate::{builder::ClientBuilder, client::Client, error::ConnectError};
 /// Its methods, and dropping it, panic inside of an async runtime: use [`Client`] there.
 pub struct BlockingClient {
     client: Client,
-    runtime: Runtime,
+    /// Taken when it is dropped.
+    runtime: Option<Runtime>,
 }
 
 /// Why there is no blocking client.
@@ -61,13 +62,22 @@ impl BlockingClient {
             .thread_name("zk-client")
             .enable_all()
             .build()?;
-        let client = runtime.block_on(builder.connect())?;
-        Ok(Self { client, runtime })
+        match runtime.block_on(builder.connect()) {
+            Ok(client) => Ok(Self { client, runtime: Some(runtime) }),
+            Err(error) => {
+                runtime.shutdown_background();
+                Err(error.into())
+            }
+        }
     }
 
     /// Runs async work with the client, and waits for it.
     pub fn run<T>(&self, work: impl AsyncFnOnce(&Client) -> T) -> T {
-        self.runtime.block_on(work(&self.client))
+        self.runtime().block_on(work(&self.client))
+    }
+
+    fn runtime(&self) -> &Runtime {
+        self.runtime.as_ref().expect("it is there until the drop")
     }
 
     /// The client itself, whose methods that wait for nothing need no [`BlockingClient::run`].
@@ -80,7 +90,11 @@ impl Drop for BlockingClient {
     fn drop(&mut self) {
         // What the server makes of it is no news to anybody.
         let closing = self.client.close().timeout(Duration::from_secs(CLOSE_SECS_MAX));
-        let _ = self.runtime.block_on(closing);
+        let _ = self.runtime().block_on(closing);
+        // A name server that does not answer is waited for by nobody.
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
     }
 }
 
