@@ -113,6 +113,7 @@ pub(crate) fn disconnected(reason: DisconnectReason) {
         DisconnectReason::HandshakeTooLong => "handshake_too_long",
         DisconnectReason::Silent => "silent",
         DisconnectReason::Moved => "moved",
+        DisconnectReason::AnswerTooLarge => "answer_too_large",
         DisconnectReason::Violation(_) => "violation",
         DisconnectReason::SessionOver(_) => "session_over",
         _ => "other",

@@ -98,6 +98,7 @@ impl Retry {
             is_mendable(error)
                 || (error.outcome() == Outcome::NotSent && goes_on(client, error))
                 || (error.outcome() == Outcome::Unknown
+                    && !matches!(error.request_error(), Some(RequestError::AnswerTooLarge { .. }))
                     && (error.session_end().is_none() || goes_on(client, error)))
         };
         self.run_while(client, operation, again).await
@@ -158,6 +159,7 @@ pub fn is_mendable(error: &impl OperationError) -> bool {
         Some(
             RequestError::Path(_)
             | RequestError::TooLarge { .. }
+            | RequestError::AnswerTooLarge { .. }
             | RequestError::ConnectionLost
             | RequestError::SessionOver { .. }
             | RequestError::Undecodable(_),

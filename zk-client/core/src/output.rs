@@ -104,6 +104,14 @@ pub enum Failure {
         /// The limit in force.
         bytes_max: usize,
     },
+    /// The answer is larger than we accept. The connection it came over is of no further use.
+    #[error("answer of {bytes} bytes, at most {bytes_max} are accepted")]
+    AnswerTooLarge {
+        /// Its size.
+        bytes: usize,
+        /// The limit in force.
+        bytes_max: usize,
+    },
 }
 
 impl Failure {
@@ -111,7 +119,7 @@ impl Failure {
     pub const fn outcome(&self) -> Outcome {
         match *self {
             Self::Refused(_) => Outcome::Rejected,
-            Self::ConnectionLost => Outcome::Unknown,
+            Self::ConnectionLost | Self::AnswerTooLarge { .. } => Outcome::Unknown,
             Self::DeadlinePassed { outcome } | Self::SessionOver { outcome, .. } => outcome,
             Self::TooLarge { .. } => Outcome::NotSent,
         }
@@ -196,6 +204,9 @@ pub enum DisconnectReason {
     /// Another server is to be preferred; nothing was lost.
     #[error("leaving for another server")]
     Moved,
+    /// The answer to a request is larger than we accept; whoever asked is told.
+    #[error("an answer is too large")]
+    AnswerTooLarge,
     /// The server broke the protocol.
     #[error("server broke the protocol: {0}")]
     Violation(#[from] Violation),

@@ -32,6 +32,15 @@ pub enum RequestError {
         /// The limit in force.
         bytes_max: usize,
     },
+    /// The answer is larger than this client accepts, see [`crate::ClientBuilder::frame_bytes_max`];
+    /// asked again, it would be so again. What the request asked for may have been done.
+    #[error("answer of {bytes} bytes, at most {bytes_max} are accepted")]
+    AnswerTooLarge {
+        /// Its size.
+        bytes: usize,
+        /// The limit in force.
+        bytes_max: usize,
+    },
     /// The server refused for a reason that this operation has no variant of its own for.
     #[error("refused by the server: {0}")]
     Refused(ErrorCode),
@@ -70,7 +79,9 @@ impl RequestError {
         match *self {
             Self::Path(_) | Self::TooLarge { .. } => Outcome::NotSent,
             Self::Refused(_) | Self::NotApplied => Outcome::Rejected,
-            Self::ConnectionLost | Self::Undecodable(_) => Outcome::Unknown,
+            Self::ConnectionLost | Self::AnswerTooLarge { .. } | Self::Undecodable(_) => {
+                Outcome::Unknown
+            }
             Self::DeadlinePassed { outcome } | Self::SessionOver { outcome, .. } => outcome,
         }
     }
@@ -83,6 +94,7 @@ impl RequestError {
             Self::Refused(code) => Some(code),
             Self::Path(_)
             | Self::TooLarge { .. }
+            | Self::AnswerTooLarge { .. }
             | Self::ConnectionLost
             | Self::NotApplied
             | Self::DeadlinePassed { .. }
@@ -99,6 +111,9 @@ impl From<Failure> for RequestError {
             Failure::DeadlinePassed { outcome } => Self::DeadlinePassed { outcome },
             Failure::SessionOver { end, outcome } => Self::SessionOver { end, outcome },
             Failure::TooLarge { bytes, bytes_max } => Self::TooLarge { bytes, bytes_max },
+            Failure::AnswerTooLarge { bytes, bytes_max } => {
+                Self::AnswerTooLarge { bytes, bytes_max }
+            }
             Failure::ConnectionLost => Self::ConnectionLost,
         }
     }
@@ -136,6 +151,7 @@ pub trait OperationError: std::error::Error + Send + Sync + 'static {
             RequestError::SessionOver { end, .. } => Some(*end),
             RequestError::Path(_)
             | RequestError::TooLarge { .. }
+            | RequestError::AnswerTooLarge { .. }
             | RequestError::Refused(_)
             | RequestError::ConnectionLost
             | RequestError::NotApplied

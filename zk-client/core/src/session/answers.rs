@@ -7,8 +7,8 @@ use bytes::{Buf, Bytes, BytesMut};
 use zk_proto::{
     ErrorCode, Xid, Zxid,
     client::{ReplyHeader, WatcherEvent, WatcherType},
-    frame::split_frame,
-    jute::{Decode, Reader},
+    frame::{FrameError, split_frame},
+    jute::{Decode, Reader, decode},
 };
 
 use super::{Link, Session};
@@ -16,7 +16,9 @@ use crate::{
     input::{Watch, WatchKind},
     limits::HANDSHAKE_BYTES_MAX,
     line::Effect,
-    output::{Answer, Event, EventKind, Failure, Notice, Output, Stamp, WatchEnd},
+    output::{
+        Answer, DisconnectReason, Event, EventKind, Failure, Notice, Output, Stamp, WatchEnd,
+    },
     state::SessionEnd,
     violation::Violation,
     watches::List,
@@ -33,8 +35,15 @@ impl Session {
                     return Ok(());
                 }
             };
-            let Some(split) = split_frame(bytes, frame_bytes_max)? else {
-                return Ok(());
+            let split = match split_frame(bytes, frame_bytes_max) {
+                Ok(Some(split)) => split,
+                Ok(None) => return Ok(()),
+                Err(error) if self.link == Link::Up && self.name_too_large(bytes, error) => {
+                    bytes.clear();
+                    self.disconnect(DisconnectReason::AnswerTooLarge);
+                    return Ok(());
+                }
+                Err(error) => return Err(error.into()),
             };
             let frame_bytes = 4 + split.body.len();
             let mut frame = bytes.split_to(frame_bytes).freeze();
@@ -46,6 +55,20 @@ impl Session {
                 }
             }
         }
+    }
+
+    /// Whether a frame that is too large answers the oldest question, which then fails by that
+    /// name. Servers limit what they accept, and not what they answer: a list of children may be of
+    /// any size.
+    fn name_too_large(&mut self, bytes: &[u8], error: FrameError) -> bool {
+        let (Ok(size), Some(xid)) = (usize::try_from(error.length), bytes.get(4..8)) else {
+            return false;
+        };
+        let Ok(xid) = decode::<Xid>(xid) else { return false };
+        let Ok(entry) = self.line.answered(xid) else { return false };
+        let bytes_max = error.frame_bytes_max;
+        self.lost(entry, Failure::AnswerTooLarge { bytes: size, bytes_max });
+        true
     }
 
     pub(super) fn heard(&mut self, mut frame: Bytes) -> Result<(), Violation> {

@@ -110,6 +110,7 @@ impl Session {
             | DisconnectReason::Broken
             | DisconnectReason::HandshakeTooLong
             | DisconnectReason::Silent
+            | DisconnectReason::AnswerTooLarge
             | DisconnectReason::SessionOver(_) => {
                 self.endpoints.failed(self.now, was_connected);
             }
@@ -120,6 +121,7 @@ impl Session {
             | DisconnectReason::Broken
             | DisconnectReason::HandshakeTooLong
             | DisconnectReason::Silent
+            | DisconnectReason::AnswerTooLarge
             | DisconnectReason::Violation(_)
             | DisconnectReason::SessionOver(_) => {
                 self.endpoints.retry_at(self.now, self.liveness.timeout())

@@ -418,6 +418,25 @@ fn m59_a_lying_length_ends_the_connection_before_its_bytes_arrive() {
 }
 
 #[test]
+fn m26_an_answer_too_large_fails_by_name_and_harms_no_server() {
+    let mut world = World::connected();
+    world.ask(1, "/large");
+    world.ask(2, "/b");
+    world.flush();
+    let mut bytes = 0x10_0000_i32.to_be_bytes().to_vec();
+    bytes.extend(1_i32.to_be_bytes());
+    world.receive(&bytes);
+    let outputs = world.drain();
+    let (bytes, bytes_max) = (0x10_0000, 0xf_ffff);
+    let expected =
+        [(1, Err(Failure::AnswerTooLarge { bytes, bytes_max })), (2, Err(Failure::ConnectionLost))];
+    assert_eq!(answers(&outputs), expected);
+    assert_eq!(reason_in(&outputs), Some(DisconnectReason::AnswerTooLarge));
+    let (retry_at, _) = world.session.next_timeout().expect("another attempt");
+    assert!(retry_at < Instant::from_millis(AVOID_MS_MIN), "{retry_at:?}");
+}
+
+#[test]
 fn m59_a_server_that_broke_the_protocol_is_put_aside() {
     let mut world = World::new();
     world.open();
