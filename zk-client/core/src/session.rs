@@ -9,7 +9,7 @@ mod urgent;
 use alloc::{boxed::Box, collections::VecDeque, sync::Arc, vec::Vec};
 use core::{fmt, time::Duration};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use zk_proto::{
     Instant, Zxid,
     client::{OpCode, WatchRemovalRequest, WatcherType},
@@ -442,33 +442,6 @@ impl Session {
 
     fn answer(&mut self, token: Token, result: Result<Answer, Failure>) {
         self.outputs.push_back(Output::Answer { token, result, stamp: None });
-    }
-
-    /// Bytes that lay there during a pause of the whole process are taken for what they say, and
-    /// not for a sign of life: the connection ends as it would have without the pause. Whoever
-    /// answers next may be behind its leader, which may have ended the session meanwhile; a
-    /// session taken up again is the leader's word.
-    fn received(&mut self, bytes: &mut BytesMut) {
-        let reason = match self.link {
-            Link::Greeting { give_up_at, .. } if give_up_at <= self.now => {
-                Some(DisconnectReason::HandshakeTooLong)
-            }
-            Link::Up if self.liveness.silent_at() <= self.now => Some(DisconnectReason::Silent),
-            Link::Down { .. }
-            | Link::Opening { .. }
-            | Link::Greeting { .. }
-            | Link::Up
-            | Link::Parked
-            | Link::Over => None,
-        };
-        if let Err(violation) = self.receive(bytes) {
-            bytes.clear();
-            self.disconnect(DisconnectReason::Violation(violation));
-        } else if let Some(reason) = reason
-            && matches!(self.link, Link::Greeting { .. } | Link::Up)
-        {
-            self.disconnect(reason);
-        }
     }
 
     fn time_passed(&mut self) {

@@ -32,8 +32,8 @@ pub enum RequestError {
         /// The limit in force.
         bytes_max: usize,
     },
-    /// The answer is larger than this client accepts, see [`crate::ClientBuilder::frame_bytes_max`];
-    /// asked again, it would be so again. What the request asked for may have been done.
+    /// The answer is larger than this client accepts, and asked again it would be so again; see
+    /// [`crate::ClientBuilder::frame_bytes_max`]. What the request asked for may have been done.
     #[error("answer of {bytes} bytes, at most {bytes_max} are accepted")]
     AnswerTooLarge {
         /// Its size.

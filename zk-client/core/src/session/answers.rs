@@ -25,7 +25,34 @@ use crate::{
 };
 
 impl Session {
-    pub(super) fn receive(&mut self, bytes: &mut BytesMut) -> Result<(), Violation> {
+    /// Bytes that lay there during a pause of the whole process are taken for what they say, and
+    /// not for a sign of life: the connection ends as it would have without the pause. Whoever
+    /// answers next may be behind its leader, which may have ended the session meanwhile; a
+    /// session taken up again is the leader's word.
+    pub(super) fn received(&mut self, bytes: &mut BytesMut) {
+        let reason = match self.link {
+            Link::Greeting { give_up_at, .. } if give_up_at <= self.now => {
+                Some(DisconnectReason::HandshakeTooLong)
+            }
+            Link::Up if self.liveness.silent_at() <= self.now => Some(DisconnectReason::Silent),
+            Link::Down { .. }
+            | Link::Opening { .. }
+            | Link::Greeting { .. }
+            | Link::Up
+            | Link::Parked
+            | Link::Over => None,
+        };
+        if let Err(violation) = self.receive(bytes) {
+            bytes.clear();
+            self.disconnect(DisconnectReason::Violation(violation));
+        } else if let Some(reason) = reason
+            && matches!(self.link, Link::Greeting { .. } | Link::Up)
+        {
+            self.disconnect(reason);
+        }
+    }
+
+    fn receive(&mut self, bytes: &mut BytesMut) -> Result<(), Violation> {
         loop {
             let frame_bytes_max = match self.link {
                 Link::Up => self.config.frame_bytes_max,
