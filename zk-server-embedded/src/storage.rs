@@ -125,7 +125,8 @@ impl Storage {
                         Event::SnapshotPartTaken
                     }
                     Command::SnapshotEnd => Event::SnapshotDone { is_good: true },
-                    Command::Purge => return,
+                    // There are none.
+                    Command::SnapshotAbandon | Command::Purge => return,
                     Command::SaveEpoch { file, .. } => Event::EpochSaved(file),
                     Command::Truncate { .. } => Event::CannotTruncate,
                     Command::ReadLog { link, .. } => Event::LogRead { link, proposals: None },

@@ -363,6 +363,7 @@ impl Server {
                     self.snapshot = Snapshot::Part;
                 }
                 Output::SnapshotEnd => self.snapshot = Snapshot::End,
+                Output::SnapshotAbandon => panic!("a server on its own has one term only"),
                 Output::Member(asked) => panic!("a server on its own asks for {asked:?}"),
                 Output::Fenced => assert!(self.peer.is_fenced()),
             }

@@ -104,6 +104,8 @@ pub struct Running {
     pub is_in_doubt: bool,
     /// Whether a leader's state is taking the place of what is on disk.
     pub is_replacing: bool,
+    /// Whether the end of a snapshot that was given up is still to come.
+    pub is_abandoning: bool,
     /// Behind which transaction the history is being cut.
     pub cutting: Option<Zxid>,
 }

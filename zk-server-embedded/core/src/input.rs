@@ -83,8 +83,8 @@ pub enum Input<'a> {
     /// The last [`crate::output::Output::SnapshotPart`] (or `SnapshotBegin`) was taken; the next
     /// may follow.
     SnapshotPartTaken,
-    /// The snapshot is complete, verified, and under its final name; or it could not be written,
-    /// which costs nothing but disk space for longer logs.
+    /// The snapshot is complete, verified, and under its final name; or it could not be written, or
+    /// was given up, which costs nothing but disk space for longer logs.
     SnapshotDone {
         /// Whether it may be relied on.
         is_good: bool,

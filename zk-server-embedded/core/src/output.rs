@@ -55,6 +55,10 @@ pub enum Output {
     /// The snapshot's last bytes were handed over: sync, verify, rename; answered by
     /// [`crate::input::Input::SnapshotDone`].
     SnapshotEnd,
+    /// The snapshot under way is of no use any more: stop writing it and give its space back. Its
+    /// [`crate::input::Input::SnapshotDone`] comes all the same, once, whether it was asked for
+    /// already or not.
+    SnapshotAbandon,
     /// Something that only a member of an ensemble asks for.
     Member(MemberOutput),
     /// The server cannot go on: storage failed. The driver stops listening and reports it.

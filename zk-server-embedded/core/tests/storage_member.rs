@@ -203,6 +203,41 @@ fn a_snapshot_under_way_does_not_outlive_the_history_it_was_taken_of() {
 }
 
 #[test]
+fn a_snapshot_that_is_given_up_leaves_nothing_and_ends_once() {
+    let history = History::new(3, 30);
+    let part = || Command::SnapshotPart { bytes: vec![1; 10] };
+    // As far as it had come: begun, taken in part, complete and being read back.
+    for (parts, is_complete) in [(0, false), (1, false), (2, true)] {
+        let mut disk = SimDisk::new(false);
+        let recovered = recover(&mut disk, &config()).expect("a new database");
+        let mut store = Store::new(&recovered, store_config(), Instant::ORIGIN);
+        take(&mut store, &mut disk, &history, 1);
+        let begin = Command::SnapshotBegin { zxid: Zxid::new(1), replaces: false };
+        store.take(&mut disk, begin).expect("works");
+        for _ in 0..parts {
+            store.take(&mut disk, part()).expect("works");
+            store.background(&mut disk, Instant::ORIGIN).expect("works");
+            store.background(&mut disk, Instant::ORIGIN).expect("works");
+        }
+        if is_complete {
+            store.take(&mut disk, Command::SnapshotEnd).expect("works");
+            store.background(&mut disk, Instant::ORIGIN).expect("works");
+        }
+        for _ in 0..2 {
+            store.take(&mut disk, Command::SnapshotAbandon).expect("works");
+        }
+        while store.background(&mut disk, Instant::ORIGIN).expect("works") == Left::More {}
+        let events: Vec<_> = core::iter::from_fn(|| store.poll_event()).collect();
+        let ends = events.iter().filter(|it| matches!(it, Event::SnapshotDone { .. }));
+        assert_eq!(ends.count(), 1, "{events:?}");
+        assert!(matches!(events.last(), Some(Event::SnapshotDone { is_good: false })));
+        let mut left = disk.names(Dir::Snapshots);
+        left.retain(|name| name.contains("snapshot"));
+        assert_eq!(left, ["snapshot.0"], "{parts}");
+    }
+}
+
+#[test]
 fn a_stretch_of_the_log_is_read_while_it_grows() {
     let history = History::new(3, 30);
     let mut disk = SimDisk::new(false);

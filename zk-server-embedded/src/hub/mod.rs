@@ -446,6 +446,7 @@ impl Hub {
             }
             Output::SnapshotPart { bytes } => self.storage.ask(Command::SnapshotPart { bytes }),
             Output::SnapshotEnd => self.storage.ask(Command::SnapshotEnd),
+            Output::SnapshotAbandon => self.storage.ask(Command::SnapshotAbandon),
             Output::Member(asked) => self.carry_out_for_member(asked),
             Output::Fenced => {
                 let why = if self.peer.is_diverged() {

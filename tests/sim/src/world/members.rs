@@ -93,6 +93,7 @@ impl World {
             mode: "",
             is_in_doubt,
             is_replacing: false,
+            is_abandoning: false,
             cutting: None,
         });
         self.say(machine, &text);
@@ -227,6 +228,10 @@ impl World {
                 running.asked.push_back(Command::SnapshotPart { bytes });
             }
             Output::SnapshotEnd => running.asked.push_back(Command::SnapshotEnd),
+            Output::SnapshotAbandon => {
+                running.asked.push_back(Command::SnapshotAbandon);
+                running.is_abandoning = true;
+            }
             Output::Member(output) => self.grant_member(machine, output),
             Output::Fenced => {
                 self.say(machine, "is fenced");
@@ -345,11 +350,6 @@ impl World {
         let mut inputs = Vec::new();
         while let Some(done) = running.store.poll_event() {
             match &done {
-                Done::SnapshotDone { is_good: true } if running.is_replacing => {
-                    (running.is_replacing, running.is_in_doubt) = (false, false);
-                    self.checks.is_renewed(machine);
-                }
-                Done::SnapshotDone { .. } => running.is_replacing = false,
                 Done::Truncated(left) => {
                     if let Some(last) = running.cutting.take() {
                         self.checks.is_cut(machine, last, left.last_zxid);
@@ -357,6 +357,7 @@ impl World {
                 }
                 Done::Synced { .. }
                 | Done::SnapshotPartTaken
+                | Done::SnapshotDone { .. }
                 | Done::EpochSaved(_)
                 | Done::CannotTruncate
                 | Done::LogRead { .. } => {}
@@ -369,9 +370,24 @@ impl World {
             self.say(machine, &text);
         }
         for input in inputs {
+            if let Input::SnapshotDone { is_good } = input {
+                self.snapshot_ended(machine, is_good);
+            }
             self.feed(machine, input);
         }
         self.store_next(machine);
+    }
+
+    /// A member is about to hear of the end of a snapshot: of the one it gave up, where it did.
+    fn snapshot_ended(&mut self, machine: Machine, is_good: bool) {
+        let Some(running) = &mut self.hosts[machine].running else { return };
+        if std::mem::take(&mut running.is_abandoning) {
+            return;
+        }
+        if std::mem::take(&mut running.is_replacing) && is_good {
+            running.is_in_doubt = false;
+            self.checks.is_renewed(machine);
+        }
     }
 
     /// A member hears that somebody has connected, if he listens there.

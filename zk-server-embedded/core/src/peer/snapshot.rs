@@ -25,6 +25,12 @@ pub(super) struct Snapshots {
     /// How many bytes of log call for the next one.
     bytes_due: u64,
     stage: Stage,
+    /// Whether storage has yet to report the end of one that was given up. It answers in order:
+    /// what it says of snapshots until then is about that one.
+    // Invariant: at most one; none begins meanwhile but what takes the place of everything.
+    is_abandoned: bool,
+    /// Transactions and bytes that the one under way is for.
+    covered: (u64, u64),
     /// When the one under way began.
     began: Instant,
 }
@@ -46,6 +52,8 @@ impl Snapshots {
             txns_due: u64::MAX,
             bytes_due: u64::MAX,
             stage: Stage::Idle,
+            is_abandoned: false,
+            covered: (0, 0),
             began: Instant::ORIGIN,
         };
         snapshots.start_over(config);
@@ -58,25 +66,36 @@ impl Snapshots {
         self.bytes = self.bytes.saturating_add(bytes as u64);
     }
 
-    /// Whether none is under way.
-    pub(super) const fn is_idle(&self) -> bool {
-        matches!(self.stage, Stage::Idle)
-    }
-
     const fn is_due(&self) -> bool {
         matches!(self.stage, Stage::Idle)
+            && !self.is_abandoned
             && (self.txns > self.txns_due || self.bytes > self.bytes_due)
     }
 
     // ZooKeeper: SyncRequestProcessor.shouldSnapshot; members must not all snapshot at once.
     fn start_over(&mut self, config: &PeerConfig) {
         let half = config.snapshot_txns.max(2) / 2;
+        self.covered = (self.txns, self.bytes);
         self.txns = 0;
         self.bytes = 0;
         self.txns_due = half.saturating_add(self.rng.below(half));
         let half = config.snapshot_log_bytes / 2;
         self.bytes_due =
             if half == 0 { u64::MAX } else { half.saturating_add(self.rng.below(half)) };
+    }
+
+    /// Forgets the one under way, if there is any, and says whether there was. What it was for
+    /// counts again, so that the next one does not wait for as much again.
+    fn give_up(&mut self) -> bool {
+        if matches!(self.stage, Stage::Idle) {
+            return false;
+        }
+        assert!(!self.is_abandoned, "one at a time is given up");
+        self.stage = Stage::Idle;
+        self.is_abandoned = true;
+        self.txns += self.covered.0;
+        self.bytes = self.bytes.saturating_add(self.covered.1);
+        true
     }
 }
 
@@ -98,8 +117,15 @@ impl Peer {
         self.outputs.push_back(Output::SnapshotBegin { zxid: self.tree.last_zxid(), replaces });
     }
 
+    /// Gives up the snapshot under way, if there is one.
+    pub(super) fn abandon_snapshot(&mut self) {
+        if self.snapshots.give_up() {
+            self.outputs.push_back(Output::SnapshotAbandon);
+        }
+    }
+
     pub(super) fn snapshot_part_taken(&mut self) {
-        if self.is_fenced {
+        if self.is_fenced || self.snapshots.is_abandoned {
             return;
         }
         let Stage::Encoding(encoder) = &mut self.snapshots.stage else { return };
@@ -118,8 +144,12 @@ impl Peer {
     }
 
     pub(super) fn snapshot_done(&mut self, now: Now, is_good: bool) {
-        self.snapshots.stage = Stage::Idle;
-        self.installed(now, is_good);
+        if !core::mem::take(&mut self.snapshots.is_abandoned) {
+            self.snapshots.stage = Stage::Idle;
+            self.installed(now, is_good);
+        } else if !is_good {
+            return;
+        }
         if is_good {
             self.stats.snapshots += 1;
             self.stats.metrics.snapshot.add(millis_between(self.snapshots.began, now.mono));

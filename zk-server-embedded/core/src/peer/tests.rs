@@ -157,6 +157,7 @@ impl Rig {
                     other @ (Output::SnapshotBegin { .. }
                     | Output::SnapshotPart { .. }
                     | Output::SnapshotEnd
+                    | Output::SnapshotAbandon
                     | Output::Member(_)
                     | Output::Fenced) => self.other.push(other),
                 }

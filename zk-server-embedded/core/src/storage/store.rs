@@ -189,6 +189,13 @@ impl Store {
                 }
                 Ok(())
             }
+            Command::SnapshotAbandon => match &self.snapshot {
+                Snapshot::None => Ok(()),
+                Snapshot::Writing { .. } | Snapshot::Verifying { .. } | Snapshot::GivenUp => {
+                    self.snapshot_done(false);
+                    SnapshotFile::abandon(disk)
+                }
+            },
             Command::Purge => self.begin_purge(disk),
             Command::SaveEpoch { file, epoch } => {
                 self.flush(disk)?;

@@ -37,6 +37,7 @@ impl Peer {
             *is_ours = false;
         }
         let links = core::mem::take(&mut member.open_links);
+        let is_installing = member.is_installing;
         if let Term::Leading(_) = was {
             let listen = MemberOutput::Listen { is_open: false };
             self.outputs.push_back(Output::Member(listen));
@@ -48,6 +49,12 @@ impl Peer {
         }
         for link in links {
             self.end_link(link, leader::LinkClose::TermOver);
+        }
+        // A snapshot walks through this tree while the next leader may give us another one, and
+        // would hold what is applied before the search and may never be decided. One that takes the
+        // place of everything goes on, and is waited for: its end says which history we have.
+        if !is_installing {
+            self.abandon_snapshot();
         }
         self.timers.set_container_scan(None);
         self.timers.set_container_removal(None);
@@ -87,8 +94,7 @@ impl Peer {
             && member.saves.is_empty()
             && member.truncating.is_none()
             && !member.is_installing
-            && member.synced >= member.logged
-            && self.snapshots.is_idle();
+            && member.synced >= member.logged;
         if !is_settled {
             return;
         }

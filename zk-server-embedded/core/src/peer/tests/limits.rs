@@ -96,6 +96,7 @@ fn m34_a_client_that_never_reads_is_let_go_with_its_bytes() {
                 | Output::SnapshotBegin { .. }
                 | Output::SnapshotPart { .. }
                 | Output::SnapshotEnd
+                | Output::SnapshotAbandon
                 | Output::Member(_)
                 | Output::Fenced) => panic!("{other:?}"),
             }

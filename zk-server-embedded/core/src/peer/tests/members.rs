@@ -75,6 +75,8 @@ struct Members {
     cut: BTreeSet<usize>,
     /// Members whose disk does nothing.
     still: BTreeSet<usize>,
+    /// Members whose disk has no time for what can wait.
+    busy: BTreeSet<usize>,
     /// Members who may be fenced.
     expendable: BTreeSet<usize>,
     /// Members who are not woken.
@@ -135,6 +137,7 @@ impl Members {
             held: BTreeMap::new(),
             cut: BTreeSet::new(),
             still: BTreeSet::new(),
+            busy: BTreeSet::new(),
             expendable: BTreeSet::new(),
             asleep: BTreeSet::new(),
             at: BTreeMap::new(),
@@ -351,12 +354,15 @@ impl Members {
 
     /// A disk catches up.
     fn store(&mut self, node: usize) {
+        let is_busy = self.busy.contains(&node);
         let Node { peer, store, disk, asked, .. } = &mut self.nodes[node];
         for command in asked.drain(..) {
             store.take(disk, command).expect("a good disk");
         }
         store.flush(disk).expect("a good disk");
-        while store.background(disk, self.now.mono).expect("a good disk") == Left::More {}
+        while !is_busy && store.background(disk, self.now.mono).expect("a good disk") == Left::More
+        {
+        }
         while let Some(done) = store.poll_event() {
             let input = match done {
                 Done::Synced { zxid } => Input::Synced { zxid },
@@ -382,6 +388,7 @@ impl Members {
             }
             Output::SnapshotPart { bytes } => asked.push_back(Command::SnapshotPart { bytes }),
             Output::SnapshotEnd => asked.push_back(Command::SnapshotEnd),
+            Output::SnapshotAbandon => asked.push_back(Command::SnapshotAbandon),
             Output::Send { conn } => {
                 if let Some(out) = self.nodes[node].peer.outgoing(conn) {
                     self.received.entry(conn).or_default().extend_from_slice(out.as_slice());

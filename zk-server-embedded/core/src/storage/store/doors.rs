@@ -65,6 +65,9 @@ pub enum Command {
     },
     /// See [`crate::output::Output::SnapshotEnd`].
     SnapshotEnd,
+    /// See [`crate::output::Output::SnapshotAbandon`]. Nothing happens where the snapshot has ended
+    /// and said so.
+    SnapshotAbandon,
     /// Remove old snapshots and logs, out of turn.
     Purge,
     /// Make an epoch file say this, behind everything appended before.

@@ -3,6 +3,7 @@
 use zk_proto::Epoch;
 
 use super::*;
+use crate::storage::{disk::Dir, name::SNAPSHOT_TEMPORARY};
 
 impl Members {
     /// The leader's end of a learner's link.
@@ -95,4 +96,37 @@ fn a_tree_that_was_in_memory_only_is_read_from_disk_again_after_the_term() {
     let peer = &members.nodes[follower].peer;
     assert!(peer.is_serving() && !peer.is_doubtful());
     assert_eq!(members.have("/a"), [true; 3]);
+}
+
+#[test]
+fn g14_an_election_waits_for_no_snapshot() {
+    let config = PeerConfig { snapshot_txns: 10, ..PeerConfig::default() };
+    let mut members = Members::with(3, 0, &config);
+    let is_writing = |members: &Members, node: usize| {
+        let names = members.nodes[node].disk.names(Dir::Snapshots);
+        names.iter().any(|name| name == SNAPSHOT_TEMPORARY)
+    };
+    let leader = members.leader();
+    let others: Vec<usize> = (0..3).filter(|&node| node != leader).collect();
+    members.busy.extend(others.iter().copied());
+    let client = members.connect(leader);
+    for xid in 1..=12 {
+        members.ask_create(client, xid, &format!("/{xid}"), 0);
+    }
+    assert!(others.iter().all(|&node| is_writing(&members, node)), "snapshots are under way");
+    members.cut(leader);
+    members.pass(1_000);
+    let next = members.leader();
+    assert!(!others.iter().any(|&node| is_writing(&members, node)), "they are given up");
+    // What was given up is due again.
+    members.busy.clear();
+    let written = |members: &Members| -> Vec<u64> {
+        others.iter().map(|&node| members.nodes[node].peer.stats().snapshots).collect()
+    };
+    let before = written(&members);
+    let client = members.connect(next);
+    members.ask_create(client, 1, "/next", 0);
+    assert_eq!(members.answers(client), [(1, OK)]);
+    let after: Vec<u64> = before.iter().map(|count| count + 1).collect();
+    assert_eq!(written(&members), after);
 }
