@@ -213,7 +213,8 @@ impl Election {
                 let is_stranger = !self.electorate.is_voter(from);
                 self.answer(now, from, self.own_word(is_stranger));
                 if !is_stranger {
-                    self.outputs.push_back(Output::PeerLooks(from));
+                    let has_left = self.looks_elsewhere(&vote);
+                    self.outputs.push_back(Output::PeerLooks { peer: from, has_left });
                     self.note_departure(from, &vote);
                 }
             }
@@ -276,6 +277,16 @@ impl Election {
         self.weigh(now);
     }
 
+    /// Whether who looks like this is done with our leader. Who votes for somebody worse in our round
+    /// has not heard of ours yet, and an earlier round may be a vote that a new link repeats.
+    fn looks_elsewhere(&self, vote: &Vote) -> bool {
+        let Phase::Settled(ours) = &self.phase else { return false };
+        let is_later = vote.round > self.clock && !is_absurd(vote.round, self.clock);
+        let is_better = vote.round == ours.round
+            && vote.candidate.is_better_than(&ours.candidate, &self.electorate);
+        (is_later && vote.candidate != Candidate::SURVEY) || is_better
+    }
+
     /// Voters of one round only ever change to a better candidate. Whoever has left ours for
     /// another one leaves it for good, and without a quorum our term cannot begin: there is no
     /// use in waiting for it as long as members may take.
@@ -285,9 +296,8 @@ impl Election {
             return;
         }
         let is_other = vote.candidate.leader != ours.candidate.leader;
-        let has_left = is_other
-            && (vote.state != MemberState::Looking
-                || vote.candidate.is_better_than(&ours.candidate, &self.electorate));
+        let has_left =
+            is_other && (vote.state != MemberState::Looking || self.looks_elsewhere(vote));
         if has_left {
             self.departed.insert(from);
         } else if !is_other {

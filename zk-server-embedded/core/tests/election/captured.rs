@@ -58,7 +58,10 @@ fn replay(me: i64, said: &[Said]) -> (Option<Decision>, Vec<(i64, Vec<u8>)>) {
             match output {
                 Output::Send { to, bytes } => spoken.push((to.get(), bytes)),
                 Output::Decided(outcome) => decision = Some(outcome),
-                Output::Adopted(_) | Output::PeerLooks(_) | Output::Deserted | Output::Spared => {}
+                Output::Adopted(_)
+                | Output::PeerLooks { .. }
+                | Output::Deserted
+                | Output::Spared => {}
             }
         }
     }

@@ -319,7 +319,7 @@ impl World {
                         self.decide(place, decision.state, whom);
                     }
                     Output::Adopted(_)
-                    | Output::PeerLooks(_)
+                    | Output::PeerLooks { .. }
                     | Output::Deserted
                     | Output::Spared => {}
                 }

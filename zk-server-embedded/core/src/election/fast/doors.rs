@@ -126,7 +126,13 @@ pub enum Output {
     Adopted(EnsembleConfig),
     /// A voter looks for a leader while we have one; one who waits for its quorum may give up.
     // ZooKeeper: Leader.reportLookingSid
-    PeerLooks(ServerId),
+    PeerLooks {
+        /// Who looks.
+        peer: ServerId,
+        /// Whether it looks in a later round than ours, or for somebody better: what it said to our
+        /// leader before is over.
+        has_left: bool,
+    },
     /// So many voters are for somebody else, in the round in which we settled, that no quorum is
     /// left for the leader we settled on: a term that has not begun will not begin.
     Deserted,

@@ -92,7 +92,7 @@ fn sent(outputs: &[Output]) -> Vec<(i64, Vote)> {
         Output::Send { to, bytes } => Some((to.get(), Vote::of(&decode(bytes).expect("our own")))),
         Output::Decided(_)
         | Output::Adopted(_)
-        | Output::PeerLooks(_)
+        | Output::PeerLooks { .. }
         | Output::Deserted
         | Output::Spared => None,
     });
@@ -104,7 +104,7 @@ fn decided(outputs: &[Output]) -> Option<(MemberState, i64)> {
         Output::Decided(decision) => Some((decision.state, decision.candidate.leader.get())),
         Output::Send { .. }
         | Output::Adopted(_)
-        | Output::PeerLooks(_)
+        | Output::PeerLooks { .. }
         | Output::Deserted
         | Output::Spared => None,
     })
@@ -288,7 +288,7 @@ fn a_settled_member_tells_those_who_look_whom_it_follows() {
     member.0.handle(T0, Input::Established { epoch: Epoch::new(2) });
     let outputs = member.hear(2, looks(2, 1));
     assert_eq!(sent(&outputs), [(2, follows(3, 1, 2))]);
-    assert_eq!(outputs[1], Output::PeerLooks(id(2)));
+    assert_eq!(outputs[1], Output::PeerLooks { peer: id(2), has_left: false });
     assert_eq!(member.hear(2, follows(3, 1, 2)), [], "only those who look");
 }
 
@@ -322,6 +322,28 @@ fn votes_that_are_worse_or_of_another_round_are_no_departure() {
     member.hear(3, looks(3, 1));
     member.hear(3, follows(2, 1, 1));
     assert!(!member.hear(1, looks(3, 1)).contains(&Output::Deserted), "3 has come back");
+}
+
+#[test]
+fn who_looks_in_a_later_round_or_for_somebody_better_has_left() {
+    let mut member = Member::looking(2, voters(3, ""), whole(1, 10));
+    member.reach(3, Reach::Down);
+    member.hear(1, looks(2, 1));
+    let survey = Vote::looking(Candidate::SURVEY, Round::new(2));
+    for (vote, has_left) in [
+        (looks(1, 2), true),
+        (looks(2, 2), true),
+        (looks(3, 1), true),
+        (looks(1, 1), false),
+        (looks(2, 1), false),
+        (looks(3, 0), false),
+        (looks(3, i64::MAX), false),
+        (survey, false),
+    ] {
+        let outputs = member.hear(1, vote);
+        let said = Output::PeerLooks { peer: id(1), has_left };
+        assert!(outputs.contains(&said), "{vote:?}: {outputs:?}");
+    }
 }
 
 #[test]

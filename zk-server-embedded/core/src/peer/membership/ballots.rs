@@ -37,9 +37,10 @@ impl Peer {
                     leader.handle(now.mono, leader::Input::Deserted, &member.log);
                 }
             }
-            election::Output::PeerLooks(peer) => {
+            election::Output::PeerLooks { peer, has_left } => {
                 if let Term::Leading(leader) = &mut member.term {
-                    leader.handle(now.mono, leader::Input::PeerLooks(peer), &member.log);
+                    let input = leader::Input::PeerLooks { server: peer, has_left };
+                    leader.handle(now.mono, input, &member.log);
                 }
             }
         }

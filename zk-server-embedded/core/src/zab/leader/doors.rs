@@ -96,7 +96,12 @@ pub enum Input<'a> {
     },
     /// Somebody who votes looks for a leader.
     // ZooKeeper: Leader.reportLookingSid
-    PeerLooks(ServerId),
+    PeerLooks {
+        /// Who.
+        server: ServerId,
+        /// Whether it has left: it does not look because it has not heard of us yet.
+        has_left: bool,
+    },
     /// So many of those who voted are for somebody else that no quorum is left for us.
     Deserted,
     /// The operator or a test wants another leader.

@@ -45,6 +45,9 @@ impl Leader {
         for (conn, reason) in self.overdue() {
             self.close(conn, reason);
         }
+        if self.is_left_alone() {
+            return self.resign(Resignation::PeerLooks);
+        }
         if self.phase != Phase::Leading {
             return;
         }

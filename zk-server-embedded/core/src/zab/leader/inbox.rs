@@ -83,6 +83,10 @@ impl Leader {
             return Ok(());
         }
         let packet = FromLearner::read(packet).map_err(|_| LinkClose::Violation)?;
+        if stage != Stage::New {
+            // What it said to others, a new link of theirs may have said again.
+            self.left.remove(&link.server);
+        }
         match (stage, packet) {
             (Stage::New, FromLearner::FollowerInfo(zxid, info)) => {
                 self.introduced(conn, false, zxid, info)
@@ -167,6 +171,7 @@ impl Leader {
             link.stage = Stage::Introduced;
             (link.server, link.is_observer) = (server, is_observer);
             self.members.insert(server, conn);
+            self.left.remove(&server);
         }
         match self.phase {
             Phase::Gathering { .. } => self.weigh(),

@@ -44,7 +44,7 @@ pub use doors::{Input, LeaderConfig, LinkClose, Output, Resignation};
 pub use learner::LearnerStatus;
 
 use alloc::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     string::ToString,
     vec::Vec,
 };
@@ -81,6 +81,9 @@ pub struct Leader {
     /// The link of each learner that has said who it is.
     // Invariant: names links that have not ended, each under its own number.
     members: BTreeMap<ServerId, ConnId>,
+    /// Voters that look for a leader again, whether their links have ended or not, and said nothing
+    /// to us since. Of no interest once the epoch has begun.
+    left: BTreeSet<ServerId>,
     /// Learners whose history can be looked at.
     waiting: Vec<ConnId>,
     /// Answers about sessions for observers, and what is to be decided before each.
@@ -153,6 +156,7 @@ impl Leader {
             rounds: Rounds::new(config.me),
             links: BTreeMap::new(),
             members: BTreeMap::new(),
+            left: BTreeSet::new(),
             waiting: Vec::new(),
             held_answers: VecDeque::new(),
             beat_at: now,
@@ -190,7 +194,7 @@ impl Leader {
             Input::SnapshotPart { link, bytes, is_last } => {
                 self.snapshot_part(link, &bytes, is_last);
             }
-            Input::PeerLooks(server) => self.peer_looks(server),
+            Input::PeerLooks { server, has_left } => self.peer_looks(server, has_left),
             Input::Deserted => self.deserted(),
             Input::StepDown => self.resign(Resignation::Asked),
             Input::Timeout => self.timeout(),
@@ -356,17 +360,19 @@ impl Leader {
         })
     }
 
-    /// Whether a quorum is linked, however far it has come.
+    /// Whether a quorum is linked, however far it has come, and has not left.
     fn has_company(&self) -> bool {
         let is_here = |id| {
             let link = self.members.get(&id).and_then(|conn| self.links.get(conn));
-            id == self.config.me || link.is_some_and(|link| !link.is_observer)
+            let is_linked = link.is_some_and(|link| !link.is_observer);
+            id == self.config.me || (is_linked && !self.left.contains(&id))
         };
         self.electorate.is_met_by(is_here)
     }
 
     fn establish(&mut self, epoch: Epoch) {
         self.phase = Phase::Leading;
+        self.left.clear();
         self.established = Some(self.now);
         self.beat_at = self.now + self.beat_interval();
         self.beats = 0;
@@ -386,25 +392,40 @@ impl Leader {
         self.send(conn, Packet::UpToDate);
     }
 
-    fn peer_looks(&mut self, server: ServerId) {
+    fn peer_looks(&mut self, server: ServerId, has_left: bool) {
         let is_gathering = match self.phase {
             Phase::Gathering { .. } | Phase::Claiming { .. } | Phase::Promising { .. } => true,
             // Whoever was here and has left must not keep the others waiting for nothing.
             Phase::Synchronising { .. } => !self.has_company(),
             Phase::Leading | Phase::Over => false,
         };
-        // A member may not have heard the end of the election yet; it has within a tick.
-        let is_late = self.now.since(self.began) > self.ticks(1);
+        if has_left && !self.has_begun() && self.electorate.is_voter(server) {
+            self.left.insert(server);
+        }
         let is_missed = self.electorate.is_voter(server) && !self.members.contains_key(&server);
-        if is_gathering && is_late && is_missed {
+        if is_gathering && self.is_late() && is_missed {
             self.resign(Resignation::PeerLooks);
         }
     }
 
+    /// Whether a member that looks has heard the end of the election: it has within a tick.
+    fn is_late(&self) -> bool {
+        self.now.since(self.began) > self.ticks(1)
+    }
+
+    /// Whether somebody has left, and those who are here make no term. Who left may say so only
+    /// once, before anybody can be expected here, and on no link: one that is cut off does not end.
+    fn is_left_alone(&self) -> bool {
+        !self.has_begun() && !self.left.is_empty() && self.is_late() && !self.has_company()
+    }
+
+    const fn has_begun(&self) -> bool {
+        matches!(self.phase, Phase::Leading | Phase::Over)
+    }
+
     /// Whoever is here counts, whatever he said while he voted.
     fn deserted(&mut self) {
-        let has_begun = matches!(self.phase, Phase::Leading | Phase::Over);
-        if !has_begun && !self.has_company() {
+        if !self.has_begun() && !self.has_company() {
             self.resign(Resignation::Deserted);
         }
     }

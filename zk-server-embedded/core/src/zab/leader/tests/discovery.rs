@@ -2,6 +2,10 @@
 
 use super::*;
 
+fn looks(server: i64, has_left: bool) -> Input<'static> {
+    Input::PeerLooks { server: ServerId::new(server), has_left }
+}
+
 #[test]
 fn a_fresh_ensemble_begins_with_epoch_one() {
     let mut rig = Rig::new(electorate(3, ""), NEW, &[]);
@@ -176,18 +180,87 @@ fn a_lone_voter_leads_itself() {
 #[test]
 fn a_voter_that_looks_ends_a_wait_without_prospects() {
     let mut rig = Rig::new(electorate(3, ""), NEW, &[]);
-    rig.handle(Input::PeerLooks(ServerId::new(2)));
+    rig.handle(looks(2, false));
     rig.saw(&[]);
     rig.pass(TICK_MS + 1);
-    rig.handle(Input::PeerLooks(ServerId::new(9)));
+    rig.handle(looks(9, false));
     rig.saw(&[]);
-    rig.handle(Input::PeerLooks(ServerId::new(2)));
+    rig.handle(looks(2, false));
     rig.saw(&[Output::Resign(Resignation::PeerLooks)]);
 
     let mut rig = Rig::leading();
     rig.pass(TICK_MS + 1);
-    rig.handle(Input::PeerLooks(ServerId::new(2)));
+    rig.handle(looks(2, false));
     rig.saw(&[]);
+}
+
+#[test]
+fn a_voter_that_left_without_a_word_on_its_link_is_not_waited_for() {
+    let mut rig = Rig::new(electorate(3, ""), NEW, &[]);
+    rig.introduce(1, 0);
+    rig.handle(looks(1, true));
+    rig.pass(TICK_MS);
+    rig.saw(&[]);
+    rig.pass(TICK_MS);
+    let over = Output::Close { link: ConnId::new(1), reason: LinkClose::TermOver };
+    rig.saw(&[over, Output::Resign(Resignation::PeerLooks)]);
+
+    // It said so before anybody could be expected here, and never again.
+    let mut rig = Rig::new(electorate(3, ""), NEW, &[]);
+    rig.handle(looks(1, true));
+    rig.pass(2 * TICK_MS);
+    rig.saw(&[Output::Resign(Resignation::PeerLooks)]);
+
+    // Only the voters' word counts, and only that of those who have left.
+    let mut rig = Rig::new(electorate(3, "server.9=h9:1:2:observer"), NEW, &[]);
+    for input in [looks(9, true), looks(77, true), looks(1, false)] {
+        rig.handle(input);
+    }
+    rig.pass(2 * TICK_MS);
+    rig.saw(&[]);
+}
+
+#[test]
+fn a_voter_that_left_and_came_again_counts() {
+    // Over another link.
+    let mut rig = Rig::new(electorate(3, ""), NEW, &[]);
+    rig.introduce(1, 0);
+    rig.handle(looks(1, true));
+    rig.accept(11);
+    rig.say(11, &info(1, 0));
+    assert!(rig.is_closed(1, LinkClose::Replaced));
+    rig.seen.clear();
+    rig.pass(3 * TICK_MS);
+    rig.saw(&[]);
+
+    // Or what was heard of it was said before it came.
+    let mut rig = Rig::new(electorate(3, ""), NEW, &[]);
+    rig.introduce(1, 0);
+    rig.handle(looks(1, true));
+    rig.ack_epoch(1, Some(0), Zxid::ZERO);
+    rig.pass(3 * TICK_MS);
+    rig.ack(1, zxid(1, 0));
+    assert!(rig.leader.is_established());
+}
+
+#[test]
+fn a_term_with_a_quorum_goes_on_without_who_has_left() {
+    let mut rig = Rig::new(electorate(5, ""), NEW, &[]);
+    for id in [1, 2, 4] {
+        rig.introduce(id, 0);
+    }
+    rig.handle(looks(4, true));
+    rig.pass(3 * TICK_MS);
+    for id in [1, 2] {
+        rig.ack_epoch(id, Some(0), Zxid::ZERO);
+    }
+    for id in [1, 2] {
+        rig.ack(id, zxid(1, 0));
+    }
+    assert!(rig.leader.is_established());
+    rig.handle(looks(1, true));
+    rig.handle(looks(2, true));
+    assert!(rig.leader.is_established(), "their links say when they are gone");
 }
 
 #[test]
