@@ -40,11 +40,12 @@
 //! **Sessions.** A client has one session at a time. When the server has expired it, its ephemeral
 //! nodes are gone, and everything asked in it has failed: what was sent together with its
 //! connection; what was not, and never will be, with [`SessionEnd::Expired`]. What comes then is a
-//! policy ([`ClientBuilder::on_expiry`]): the client is at its end, or it opens another session, or
-//! it waits to be told. Every answer, event and state says which session it comes from:
-//! [`SessionEpoch`] counts them, see [`Op::stamped`]. A handle of [`Client::this_session`] never goes on in another one.
-//! The client knows before the server does when the session may be over: [`SessionState::Suspended`] carries the deadline, counted from the
-//! moment the last answered request was sent.
+//! policy ([`ClientBuilder::on_expiry`]): the client is at its end, or it opens another session,
+//! or it waits to be told. Every answer, event and state says which session it comes from:
+//! [`SessionEpoch`] counts them, see [`Op::stamped`]. A handle of [`Client::this_session`] never
+//! goes on in another one. The client knows before the server does when the session may be over:
+//! [`SessionState::Suspended`] carries the deadline, counted from the moment the last answered
+//! request was sent.
 //!
 //! [`Client::observe`] tells what *is* rather than what happened.
 //!
