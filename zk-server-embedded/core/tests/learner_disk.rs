@@ -109,6 +109,36 @@ fn a_learner_that_is_left_in_the_middle_starts_from_its_disk() {
     }
 }
 
+#[test]
+fn i14_what_a_member_acknowledges_after_it_was_given_everything_counts_at_its_next_start() {
+    // reliability.md rule 8: the directory of a member in doubt says so until the epoch is saved.
+    let mut disk = member(&[at(3, 1), at(3, 2)]);
+    let mut promised = Member::start(disk.clone());
+    for file in [EpochFile::Accepted, EpochFile::Current] {
+        let save = Command::SaveEpoch { file, epoch: Epoch::new(5) };
+        promised.store.take(&mut promised.disk, save).expect("the disk works");
+    }
+    disk = promised.disk;
+    disk.damage(Dir::Logs, "log.300000001", |bytes| bytes[60] ^= 1);
+    disk.restart_process();
+
+    let mut member = Member::start(disk);
+    assert!(member.start.is_doubtful);
+    assert_eq!(member.start.epochs.current, Epoch::new(5));
+    // The link breaks while everything that came is being written. It is written all the same.
+    member.breaks_while_it_installs = true;
+    member.follow(Way::Snap).expect("the disk works");
+    assert!(!member.is_established && !member.acked.has_epoch);
+    member.breaks_while_it_installs = false;
+    member.packets_left = None;
+    // The same leader again.
+    member.start.is_doubtful = false;
+    member.start.recovered.last_zxid = member.tree.last_zxid();
+    member.follow(Way::Diff).expect("the disk works");
+    assert_eq!(member.acked.last, leader().last().copied());
+    member.assert_followed(&"the same leader again");
+}
+
 /// What a learner has told its leader.
 #[derive(Clone, Debug, Default)]
 struct Acked {
@@ -127,6 +157,8 @@ struct Member {
     is_established: bool,
     /// After so many packets the leader dies.
     packets_left: Option<usize>,
+    /// Whether the link breaks before the leader's state is installed.
+    breaks_while_it_installs: bool,
 }
 
 impl Member {
@@ -135,7 +167,17 @@ impl Member {
         let store = Store::for_member(&start, store_config(), Instant::ORIGIN);
         let tree = std::mem::replace(&mut start.recovered.tree, Tree::new(TreeConfig::default()));
         let (acked, is_established, packets_left) = (Acked::default(), false, None);
-        Self { disk, store, start, tree, acked, is_established, packets_left }
+        let breaks_while_it_installs = false;
+        Self {
+            disk,
+            store,
+            start,
+            tree,
+            acked,
+            is_established,
+            packets_left,
+            breaks_while_it_installs,
+        }
     }
 
     /// A second attempt, in the way a leader would choose now.
@@ -211,7 +253,13 @@ impl Member {
                 self.tree = snapshot.tree;
                 return Ok(());
             }
-            Output::Install => return self.install(),
+            Output::Install => {
+                if self.breaks_while_it_installs {
+                    self.packets_left = Some(0);
+                    learner.handle(Instant::ORIGIN, Input::Closed { link: LINK });
+                }
+                return self.install();
+            }
             Output::Apply(proposal) => {
                 apply(&mut self.tree, &proposal.payload);
                 return Ok(());

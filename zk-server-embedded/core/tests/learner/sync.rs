@@ -16,7 +16,8 @@ fn what_no_leader_knows_is_cut_off() {
     // What follows waits until it is done.
     assert_eq!(rig.proposes(at(1, 0x18)), [""; 0]);
     assert_eq!(rig.new_leader(1), [""; 0]);
-    assert_eq!(rig.told(Input::Truncated { last: at(1, 0x17) }), ["ACK 100000000"]);
+    assert_eq!(rig.told(Input::Truncated { last: at(1, 0x17) }), ["save current 1"]);
+    assert_eq!(rig.adopted(), ["ACK 100000000"]);
     assert_eq!(
         rig.hears(&FromLeader::UpToDate),
         ["ACK 100000000", "config servers", "established 1", "append 100000018"]

@@ -120,9 +120,9 @@ impl Learner {
         if !matches!(self.phase, Phase::Keeping) || !is_kept {
             return;
         }
-        if self.history.current == self.epoch && !self.history.is_doubtful {
-            return self.adopted(now);
-        }
+        // Where the file says so already nothing is written. A directory that is marked as doubtful
+        // counts again only with this, whatever we take our history for.
+        // reliability.md rule 8
         let (file, epoch) = (EpochFile::Current, self.epoch);
         self.outputs.push_back(Output::SaveEpoch { file, epoch });
         self.enter(now, Phase::Adopting);
