@@ -41,6 +41,10 @@ pub enum StopReason {
     /// either. Look for a fault of memory or of disk before it is started again; then it takes
     /// everything once more.
     Diverged,
+    /// Its leader goes by a newer configuration of the ensemble, with other voters than the one it
+    /// was started with: what it acknowledges could make a second quorum. Start it again with the
+    /// configuration that the others have.
+    Reconfigured,
     /// A bug struck it down. What was acknowledged is safe.
     Crashed,
     /// A test killed it; see [`Ensemble::kill`](crate::ensemble::Ensemble::kill).
@@ -97,11 +101,10 @@ impl Future for Driver {
             }
             hub.drain(now);
             if hub.is_fenced() {
-                let is_diverged = hub.peer.is_diverged();
-                return Poll::Ready(if is_diverged {
-                    StopReason::Diverged
-                } else {
-                    StopReason::StorageFailed
+                return Poll::Ready(match (hub.peer.is_diverged(), hub.peer.is_reconfigured()) {
+                    (true, _) => StopReason::Diverged,
+                    (false, true) => StopReason::Reconfigured,
+                    (false, false) => StopReason::StorageFailed,
                 });
             }
             let Some(deadline) = hub.next_deadline() else {

@@ -174,7 +174,10 @@ impl Member {
         voting.abort();
         let mut hub = hub.borrow_mut();
         let log = match reason {
-            StopReason::Asked | StopReason::StorageFailed | StopReason::Diverged => hub.finish(),
+            StopReason::Asked
+            | StopReason::StorageFailed
+            | StopReason::Diverged
+            | StopReason::Reconfigured => hub.finish(),
             StopReason::Crashed => {
                 hub.abandon();
                 None

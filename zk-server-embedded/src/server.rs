@@ -148,7 +148,8 @@ impl Server {
     }
 
     /// Waits until the server stops by itself, which it does only when its storage fails, its tree
-    /// is not the leader's ([`StopReason::Diverged`]) or a bug strikes it down.
+    /// is not the leader's ([`StopReason::Diverged`]), the ensemble was given other voters
+    /// ([`StopReason::Reconfigured`]), or a bug strikes it down.
     pub async fn stopped(&mut self) -> StopReason {
         if let Some(reason) = self.ended {
             return reason;

@@ -159,6 +159,7 @@ impl World {
             Output::Dial { .. }
             | Output::Close { .. }
             | Output::Established { .. }
+            | Output::NextConfig { .. }
             | Output::Config { .. }
             | Output::SyncReady
             | Output::SessionChecked { .. }

@@ -63,6 +63,8 @@ pub struct Peer {
     is_fenced: bool,
     /// Whether it is because the tree was not the leader's after a full resync.
     is_diverged: bool,
+    /// Whether it is because the ensemble has other voters than we were started with.
+    is_reconfigured: bool,
     /// What a member of an ensemble is besides; `None` for a server on its own.
     member: Option<Box<Membership>>,
     opened: Instant,
@@ -121,6 +123,7 @@ impl Peer {
         let mut peer = Self {
             is_fenced: false,
             is_diverged: false,
+            is_reconfigured: false,
             member: None,
             opened: now.mono,
             woken: now.mono,

@@ -169,6 +169,7 @@ impl Ensemble {
                 learner::Output::Lost(loss) => follower.loss = Some(loss),
                 learner::Output::Dial { .. }
                 | learner::Output::Established { .. }
+                | learner::Output::NextConfig { .. }
                 | learner::Output::Config { .. }
                 | learner::Output::Close { .. } => {}
                 learner::Output::Replace(_)

@@ -278,6 +278,7 @@ impl Member {
             Output::Dial { .. }
             | Output::Close { .. }
             | Output::Established { .. }
+            | Output::NextConfig { .. }
             | Output::Config { .. }
             | Output::SyncReady
             | Output::SessionChecked { .. }

@@ -451,6 +451,8 @@ impl Hub {
             Output::Fenced => {
                 let why = if self.peer.is_diverged() {
                     "the tree is not the leader's"
+                } else if self.peer.is_reconfigured() {
+                    "the ensemble has other voters than this server's configuration"
                 } else {
                     "storage failed"
                 };

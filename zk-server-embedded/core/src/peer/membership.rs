@@ -465,6 +465,12 @@ impl Peer {
         }
     }
 
+    /// Whether a leader goes by a newer configuration with other voters than ours, for which the
+    /// server is fenced.
+    pub const fn is_reconfigured(&self) -> bool {
+        self.is_reconfigured
+    }
+
     /// What was applied of late.
     pub fn commit_log(&self) -> Option<&CommitLog> {
         Some(&self.member.as_ref()?.log)

@@ -11,8 +11,10 @@ mod sync;
 
 use rig::{Rig, at, config, epoch, proposal, start};
 use zk_proto::{
-    AuthId, SessionId, Xid,
+    AuthId, SessionId, Version, WallMillis, Xid, Zxid,
+    jute::encode,
     quorum::{FromLeader, Revalidated, SessionTouch},
+    txn::{DataTxn, Txn, TxnHeader, TxnRecord},
 };
 use zk_server_core::zab::{
     Forwarded,
@@ -56,6 +58,34 @@ fn a_member_that_missed_a_few_gets_only_these() {
     assert_eq!(rig.synced(at(1, 0x13)), [""; 0], "nor the whole of it");
     assert_eq!(rig.synced(at(1, 0x14)), ["save current 1"], "and no word of the transactions");
     assert_eq!(rig.adopted(), ["ACK 100000000"]);
+}
+
+#[test]
+fn a_configuration_that_may_come_into_force_is_announced() {
+    let reconfig = |zxid: Zxid, text: &str| {
+        let txn = Txn::Reconfig(DataTxn {
+            path: "/zookeeper/config".into(),
+            data: Some(text.as_bytes().into()),
+            version: Version::ANY,
+        });
+        let (session, xid, time) = (SessionId::new(1), Xid::new(1), WallMillis::new(1));
+        let header = TxnHeader { session, xid, zxid, time, kind: txn.kind() };
+        encode(&TxnRecord { header, txn, digest: None })
+    };
+    let mut rig = Rig::new(start(1, 1, at(1, 1)));
+    rig.dialled();
+    rig.leader_info(1);
+    rig.hears(&FromLeader::Diff(at(1, 2)));
+    // Of the history only the end counts.
+    rig.hears(&FromLeader::Proposal(at(1, 2), &reconfig(at(1, 2), "past")));
+    rig.hears(&FromLeader::Commit(at(1, 2)));
+    rig.synced(at(1, 2));
+    rig.hears(&FromLeader::Proposal(at(1, 3), &reconfig(at(1, 3), "next")));
+    assert_eq!(rig.announced, [""; 0]);
+    assert_eq!(rig.new_leader(1), ["save current 1"]);
+    assert_eq!(rig.announced, ["servers", "next"]);
+    rig.hears(&FromLeader::Proposal(at(1, 4), &reconfig(at(1, 4), "later")));
+    assert_eq!(rig.announced, ["servers", "next", "later"]);
 }
 
 #[test]

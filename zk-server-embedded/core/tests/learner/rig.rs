@@ -28,6 +28,8 @@ pub(crate) struct Rig {
     /// All bytes sent.
     pub(crate) sent: Vec<u8>,
     pub(crate) replaced: Option<Snapshot>,
+    /// The configurations that the learner was told of.
+    pub(crate) announced: Vec<String>,
 }
 
 impl Rig {
@@ -38,8 +40,8 @@ impl Rig {
     pub(crate) fn with(config: LearnerConfig, history: History) -> Self {
         let now = Instant::from_millis(1_000);
         let learner = Learner::new(config, ServerId::new(3), history, now);
-        let (sent, replaced) = (Vec::new(), None);
-        Self { learner, now, link: ConnId::new(9), sends: 0, sent, replaced }
+        let (sent, replaced, announced) = (Vec::new(), None, Vec::new());
+        Self { learner, now, link: ConnId::new(9), sends: 0, sent, replaced, announced }
     }
 
     /// A follower of epoch `number` that has nothing later than `last`.
@@ -140,6 +142,7 @@ impl Rig {
                 Output::Install => lines.push("install".into()),
                 Output::Apply(proposal) => lines.push(format!("apply {:x}", proposal.zxid)),
                 Output::Established { epoch } => lines.push(format!("established {epoch}")),
+                Output::NextConfig { text } => self.announced.push(text),
                 Output::Config { text } => lines.push(format!("config {text}")),
                 Output::SyncReady => lines.push("sync ready".into()),
                 Output::SessionChecked { session, is_valid } => {

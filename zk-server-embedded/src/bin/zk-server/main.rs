@@ -29,6 +29,8 @@ const EXIT_DATA: u8 = 3;
 const EXIT_STORAGE: u8 = 10;
 /// What is kept here is not what the leader has, not even after it was taken from it anew.
 const EXIT_DIVERGED: u8 = 11;
+/// The ensemble has other voters than the configuration that we were started with.
+const EXIT_RECONFIGURED: u8 = 12;
 
 fn main() -> ExitCode {
     ExitCode::from(match arguments::parse(std::env::args_os().skip(1)) {
@@ -113,6 +115,11 @@ async fn run(builder: ServerBuilder) -> u8 {
         StopReason::Diverged => {
             say("zk-server: the tree differs from the leader's after a full resync too\n");
             EXIT_DIVERGED
+        }
+        StopReason::Reconfigured => {
+            say("zk-server: the ensemble has other voters than this server's configuration: \
+                 give it the one that the others have\n");
+            EXIT_RECONFIGURED
         }
         StopReason::Crashed | _ => EXIT_UNEXPECTED,
     }

@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use zk_proto::{
     ConnId, ErrorCode, Now, SessionId, Xid, Zxid,
     client::OpCode,
+    ensemble::EnsembleConfig,
     jute::Writer,
     quorum::SessionTouch,
     txn::{Txn, TxnDigest, TxnHeader, TxnRecord},
@@ -24,6 +25,7 @@ use crate::{
     metrics::millis_between,
     order::{UNPLACED, Waiting},
     output::{CloseReason, Output},
+    quorum::Quorum,
     storage::log::format,
     zab::{
         Forwarded, Proposal,
@@ -136,7 +138,8 @@ impl Peer {
             learner::Output::Install => self.install(now),
             learner::Output::Apply(proposal) => self.apply_decided(now, proposal),
             learner::Output::Established { epoch } => self.established(now, epoch),
-            // Configurations change only where members may; they come with reconfiguration.
+            learner::Output::NextConfig { text } => self.judge_config(&text),
+            // Whether we can go by it was judged when it was announced.
             learner::Output::Config { .. } => {}
             learner::Output::SyncReady => {
                 let oldest = self.member.as_mut().and_then(|member| member.syncs.pop_front());
@@ -152,6 +155,23 @@ impl Peer {
                 tracing::info!(?reason, "the leader is lost");
                 self.end_term(now);
             }
+        }
+    }
+
+    /// A configuration that our leader goes by, or may go by soon. Votes and acknowledgements of
+    /// ours are counted by our own: where a newer one has other voters, two quorums could decide
+    /// without each other, so none of ours may count.
+    // reliability.md G8
+    fn judge_config(&mut self, text: &str) {
+        let Some(member) = &self.member else { return };
+        let ours = member.electorate.committed();
+        let is_ours = EnsembleConfig::parse(text).is_ok_and(|theirs| {
+            theirs.version() <= ours.version() || Quorum::of(&theirs) == Quorum::of(ours)
+        });
+        if !is_ours {
+            tracing::error!(ours = %ours, theirs = text, "the ensemble was given other voters");
+            self.is_reconfigured = true;
+            self.fence();
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod bursts;
 mod clients;
+mod configs;
 mod divergence;
 mod ensemble;
 mod local;
@@ -109,11 +110,21 @@ impl Members {
         });
         let lines: Vec<String> = lines.collect();
         let ensemble = EnsembleConfig::parse(&lines.join("\n")).expect("legal");
+        let count = voters + observers;
+        Self::configured(&alloc::vec![ensemble; count], config, local_sessions)
+    }
+
+    /// One member for each of these configurations, by which it goes.
+    fn configured(
+        ensembles: &[EnsembleConfig],
+        config: &PeerConfig,
+        local_sessions: LocalSessions,
+    ) -> Self {
         let now =
             Now { mono: Instant::from_millis(1_000), wall: WallMillis::new(1_700_000_000_000) };
-        let nodes = (1..=voters + observers).map(|id| {
+        let nodes = (1..).zip(ensembles).map(|(id, ensemble)| {
             let config = PeerConfig {
-                id: ServerId::new(i64::try_from(id).unwrap()),
+                id: ServerId::new(id),
                 member: Some(MemberConfig {
                     local_sessions,
                     ..MemberConfig::new(ensemble.clone())
@@ -125,7 +136,7 @@ impl Members {
             let start = recover_member(&mut disk, &recover).expect("an empty disk");
             let settings = StoreConfig { recover, ..StoreConfig::default() };
             let store = Store::for_member(&start, settings, now.mono);
-            let peer = Peer::open_member(config, start, id as u64, now);
+            let peer = Peer::open_member(config, start, id.cast_unsigned(), now);
             Node { peer, store, disk, asked: VecDeque::new(), is_listening: false }
         });
         let mut members = Self {
@@ -144,7 +155,9 @@ impl Members {
             received: BTreeMap::new(),
             closed: BTreeMap::new(),
         };
-        for node in 0..voters + observers {
+        let is_other = |it: &EnsembleConfig| !ensembles.last().unwrap().has_same_members(it);
+        members.expendable.extend((0..ensembles.len()).filter(|&node| is_other(&ensembles[node])));
+        for node in 0..ensembles.len() {
             members.drain(node);
         }
         members.settle();

@@ -135,6 +135,13 @@ pub enum Output {
         /// The epoch.
         epoch: Epoch,
     },
+    /// The text of a configuration that may be in force soon: it came with NEWLEADER, or is
+    /// proposed. It comes before anything that makes something durable which the leader will count
+    /// on: whoever cannot go by it drops the learner. Empty where what is proposed is no text.
+    NextConfig {
+        /// As in `/zookeeper/config`.
+        text: String,
+    },
     /// The configuration's text that came with the epoch, or with a reconfiguration.
     Config {
         /// As in `/zookeeper/config`.

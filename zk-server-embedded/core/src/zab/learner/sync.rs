@@ -4,7 +4,7 @@ use alloc::{boxed::Box, vec::Vec};
 
 use zk_proto::{Instant, Zxid, jute::WireStr};
 
-use super::{Keeping, Learner, Loss, Output, Phase, Snapshot};
+use super::{Keeping, Learner, Loss, Output, Phase, Snapshot, traffic::configuration_of};
 use crate::{
     storage::{SnapshotStream, epoch_file::EpochFile},
     tree::Tree,
@@ -101,6 +101,10 @@ impl Learner {
             return self.lose(Loss::Gap);
         }
         self.config_text = text.text().unwrap_or_default().into();
+        let proposed = self.pending.iter().filter_map(|it| configuration_of(&it.proposal));
+        let told = (!self.config_text.is_empty()).then(|| self.config_text.clone());
+        self.outputs
+            .extend(told.into_iter().chain(proposed).map(|text| Output::NextConfig { text }));
         self.enter(now, Phase::Keeping);
         match self.keeping {
             #[cfg(planted_bugs)]

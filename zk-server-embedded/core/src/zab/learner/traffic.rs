@@ -70,18 +70,22 @@ impl Learner {
         }
         // What we cannot read we could not recover either.
         // reliability.md rule 28, M53
-        let is_readable = TxnRecord::decode(payload, payload.len())
-            .is_ok_and(|record| record.header.zxid == zxid);
-        if !is_readable || payload.len() > TXN_BYTES_MAX {
+        let record = TxnRecord::decode(payload, payload.len()).ok();
+        let record = record.filter(|record| record.header.zxid == zxid);
+        let Some(record) = record.filter(|_| payload.len() <= TXN_BYTES_MAX) else {
             tracing::warn!(?zxid, "a proposal cannot be read");
             self.lose(Loss::Violation);
             return false;
-        }
+        };
         // The history a leader begins with is as long as it is.
         if self.held_bytes() > self.config.pending_bytes_max && self.is_established() {
             tracing::warn!(?zxid, "more is proposed than our disk and the others' keep up with");
             self.lose(Loss::Behind);
             return false;
+        }
+        // What comes before NEWLEADER is judged with it, where it is not decided by then.
+        if !matches!(self.phase, Phase::Collecting) {
+            self.outputs.extend(configuration(record.txn).map(|text| Output::NextConfig { text }));
         }
         self.proposed = zxid;
         self.pending_bytes += payload.len();
@@ -163,7 +167,7 @@ impl Learner {
                 self.unsynced_bytes += proposal.payload.len();
                 self.outputs.push_back(Output::Append(proposal.clone()));
             }
-            let text = if is_activated { configuration(&proposal) } else { None };
+            let text = if is_activated { configuration_of(&proposal) } else { None };
             self.outputs.push_back(Output::Apply(proposal));
             self.outputs.extend(text.map(|text| Output::Config { text }));
         }
@@ -234,10 +238,14 @@ fn follows(last: Zxid, zxid: Zxid) -> bool {
     last.next() == Some(zxid) || (zxid.epoch() > last.epoch() && zxid.counter() == 1)
 }
 
-/// The text of a reconfiguration.
-fn configuration(proposal: &Proposal) -> Option<String> {
+/// The text of a reconfiguration; empty where it has none.
+fn configuration(txn: Txn) -> Option<String> {
+    let Txn::Reconfig(set) = txn else { return None };
+    let text = set.data.map(|data| String::from_utf8(data.into()).unwrap_or_default());
+    Some(text.unwrap_or_default())
+}
+
+pub(super) fn configuration_of(proposal: &Proposal) -> Option<String> {
     let payload = &proposal.payload;
-    let record = TxnRecord::decode(payload, payload.len()).ok()?;
-    let Txn::Reconfig(set) = record.txn else { return None };
-    String::from_utf8(set.data?.into()).ok()
+    configuration(TxnRecord::decode(payload, payload.len()).ok()?.txn)
 }
