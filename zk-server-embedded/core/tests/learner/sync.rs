@@ -106,6 +106,23 @@ fn a_whole_state_is_installed_before_it_is_acknowledged() {
 }
 
 #[test]
+fn a_state_of_a_later_epoch_than_the_leaders_is_none() {
+    let begin = || {
+        let mut rig = Rig::new(start(0, 0, at(0, 0)));
+        rig.dialled();
+        rig.leader_info(2);
+        rig.accepted();
+        rig
+    };
+    for wrong in [at(3, 0), at(3, 1)] {
+        assert_eq!(begin().hears(&FromLeader::Snap(wrong)), ["close", "lost Violation"]);
+    }
+    for good in [at(1, 7), at(2, 0), at(2, 1)] {
+        assert_eq!(begin().hears(&FromLeader::Snap(good)), [""; 0]);
+    }
+}
+
+#[test]
 fn what_is_decided_behind_newleader_is_applied_after_uptodate() {
     // ZOOKEEPER-4394, 3104
     let mut rig = Rig::new(start(1, 1, at(1, 2)));

@@ -56,7 +56,8 @@ impl Learner {
 
     /// SNAP: the leader's whole state comes, unframed.
     pub(super) fn snap(&mut self, now: Instant, zxid: Zxid) {
-        if zxid.get() < 0 {
+        // What is later than the leader's own epoch no leader has.
+        if zxid.get() < 0 || zxid.epoch() > self.epoch {
             return self.lose(Loss::Violation);
         }
         let stream = Box::new(SnapshotStream::new(self.config.tree));
