@@ -85,6 +85,12 @@ impl Connection {
         }
         self.heard
     }
+
+    /// Whether the client said anything at `since` or later, or would have if we had listened.
+    // reliability.md F40
+    pub(super) fn is_heard_since(&self, since: Instant) -> bool {
+        self.heard >= since || self.is_paused && !self.is_congested()
+    }
 }
 
 impl Peer {
@@ -132,14 +138,18 @@ impl Peer {
 
     /// Takes a connection out of everything it is part of; false when that was done before.
     fn let_go(&mut self, conn: ConnId) -> bool {
+        let since = self.told_of_clients();
         let Some(connection) = self.connections.get_mut(&conn) else { return false };
         if connection.stage == Stage::Ended {
             return false;
         }
+        let is_untold = connection.stage == Stage::Open
+            && since.is_some_and(|since| connection.is_heard_since(since));
+        let (session, timeout_ms) = (connection.session, connection.timeout_ms);
         connection.stage = Stage::Ended;
         connection.is_paused = false;
         let owed = connection.line.clear();
-        self.sessions.detach(connection.session, conn, connection.heard);
+        self.sessions.detach(session, conn, connection.heard);
         self.watches.drop_connection(conn);
         self.paused.remove(&conn);
         self.outstanding -= owed.len();
@@ -147,6 +157,9 @@ impl Peer {
             if let Waiting::Frame { bytes, .. } = waiting {
                 self.discount_large(bytes.len());
             }
+        }
+        if is_untold {
+            self.tell_later(session, timeout_ms);
         }
         true
     }

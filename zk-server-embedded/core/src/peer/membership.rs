@@ -110,6 +110,8 @@ pub(super) struct Membership {
     asked_syncs: BTreeMap<u64, ConnId>,
     /// When the leader was last told which clients were heard from.
     told_of_clients: Instant,
+    /// Sessions whose clients were heard from since then and have left, and their timeouts.
+    left: BTreeMap<SessionId, i32>,
 }
 
 /// Where the member stands.
@@ -180,6 +182,7 @@ impl Membership {
             tickets: 0,
             asked_syncs: BTreeMap::new(),
             told_of_clients: now.mono,
+            left: BTreeMap::new(),
             config: member,
         }
     }

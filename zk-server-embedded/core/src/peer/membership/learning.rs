@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use zk_proto::{
-    ConnId, ErrorCode, Now, SessionId, Xid, Zxid,
+    ConnId, ErrorCode, Instant, Now, SessionId, Xid, Zxid,
     client::OpCode,
     ensemble::EnsembleConfig,
     jute::Writer,
@@ -454,16 +454,18 @@ impl Peer {
         self.advance(now, conn);
     }
 
-    /// Tells the leader which clients were heard from since the last time.
+    /// Tells the leader which clients were heard from since the last time, also of those that left.
     fn pong(&mut self, now: Now) {
         self.close_silent(now);
         let Some(member) = &mut self.member else { return };
         let since = core::mem::replace(&mut member.told_of_clients, now.mono);
-        let mut touches = Vec::new();
+        let left = core::mem::take(&mut member.left).into_iter();
+        let mut touches: Vec<SessionTouch> =
+            left.map(|(session, timeout_ms)| SessionTouch { session, timeout_ms }).collect();
         for &conn in self.connections.sorted_keys(|_, found| {
             found.session != SessionId::NONE
                 && found.stage == Stage::Open
-                && (found.heard >= since || found.is_paused && !found.is_congested())
+                && found.is_heard_since(since)
         }) {
             if let Some(found) = self.connections.get(&conn) {
                 let (session, timeout_ms) = (found.session, found.timeout_ms);
@@ -474,6 +476,22 @@ impl Peer {
         }
         if let Term::Learning(learner) = &mut member.term {
             learner.handle(now.mono, learner::Input::Pong(touches));
+        }
+    }
+
+    /// Since when the leader was not told which clients were heard from, where somebody else leads.
+    pub(in crate::peer) fn told_of_clients(&self) -> Option<Instant> {
+        let member = self.member.as_ref().filter(|member| member.is_established)?;
+        matches!(member.term, Term::Learning(_)).then_some(member.told_of_clients)
+    }
+
+    /// A client has left, and the leader has yet to be told that it was heard from.
+    // reliability.md rule 18
+    pub(in crate::peer) fn tell_later(&mut self, session: SessionId, timeout_ms: i32) {
+        if self.sessions.is_live_globally(session)
+            && let Some(member) = &mut self.member
+        {
+            member.left.insert(session, timeout_ms);
         }
     }
 

@@ -237,3 +237,22 @@ fn m14_a_client_that_leaves_before_it_is_let_in_is_answered_all_the_same() {
     assert_eq!(members.answers(back), [(1, OK)]);
     assert_eq!(members.closed.get(&conn), Some(&CloseReason::SessionClosed));
 }
+
+#[test]
+fn g7_what_a_client_said_before_it_left_counts() {
+    // reliability.md rule 18
+    for offset in (0..=2_000).step_by(100) {
+        let mut members = Members::new(3, 1);
+        for node in [members.follower(), 3] {
+            let client = members.connect_with(node, 6_000);
+            members.pass(offset);
+            members.ask(client, -2, OpCode::Ping, &Empty);
+            members.leave(client);
+            members.pass(5_999);
+            let known = |node: &Node| node.peer.sessions.get(client.session).is_some();
+            assert!(members.nodes.iter().all(known), "{offset} ms, on {node}");
+            members.pass(6_001);
+            assert!(!members.nodes.iter().any(known), "{offset} ms, on {node}");
+        }
+    }
+}
