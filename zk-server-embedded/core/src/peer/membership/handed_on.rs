@@ -4,14 +4,17 @@
 //! decided about a request before it is proposed, so one that waits is as one that is still on the
 //! wire.
 
-use alloc::collections::VecDeque;
+use alloc::collections::{BTreeMap, VecDeque};
 
 use zk_proto::{ConnId, Now};
 
-use super::super::Peer;
+use super::{super::Peer, Term};
 use crate::{
     limits::LEARNER_REQUEST_BYTES_MAX,
-    zab::{Forwarded, leader::LinkClose},
+    zab::{
+        Forwarded,
+        leader::{self, LinkClose},
+    },
 };
 
 /// Bytes that a request takes beside its body.
@@ -36,6 +39,15 @@ impl HandedOn {
         Some((link, request))
     }
 
+    /// The link of which most bytes wait.
+    fn heaviest(&self) -> Option<ConnId> {
+        let mut bytes: BTreeMap<ConnId, usize> = BTreeMap::new();
+        for (link, request) in &self.waiting {
+            *bytes.entry(*link).or_default() += bytes_of(request);
+        }
+        bytes.into_iter().max_by_key(|&(_, bytes)| bytes).map(|(link, _)| link)
+    }
+
     /// A link is gone: what waits came as little as what is lost with it.
     pub(super) fn forget(&mut self, link: ConnId) {
         self.waiting.retain(|(from, _)| *from != link);
@@ -53,15 +65,36 @@ impl Peer {
     pub(super) fn take_handed_on(&mut self, now: Now, link: ConnId, request: Forwarded) {
         let is_loaded = self.is_loaded();
         let Some(member) = &mut self.member else { return };
+        if !member.open_links.contains(&link) {
+            // What came before it on the same link is lost.
+            // reliability.md G2
+            return;
+        }
         if member.handed_on.waiting.is_empty() && !is_loaded {
             return self.forwarded_request(now, link, &request);
         }
         member.handed_on.push(link, request);
-        if member.handed_on.bytes > LEARNER_REQUEST_BYTES_MAX {
-            member.handed_on.forget(link);
+        if member.handed_on.bytes > LEARNER_REQUEST_BYTES_MAX
+            && let Some(link) = member.handed_on.heaviest()
+        {
             tracing::warn!(%link, "a learner hands on more than there is room for");
-            self.end_link(link, LinkClose::Flooding);
+            self.drop_flooding(now, link);
         }
+    }
+
+    /// Nothing of a link counts from here on, whatever is still on its way: requests that were
+    /// dropped came before.
+    // reliability.md G2
+    fn drop_flooding(&mut self, now: Now, link: ConnId) {
+        let Some(member) = &mut self.member else { return };
+        member.handed_on.forget(link);
+        member.streams.remove(&link);
+        if member.open_links.remove(&link)
+            && let Term::Leading(leader) = &mut member.term
+        {
+            leader.handle(now.mono, leader::Input::Closed { link }, &member.log);
+        }
+        self.end_link(link, LinkClose::Flooding);
     }
 
     /// Proposes the one that waits longest, if there is one and room for it; says whether.

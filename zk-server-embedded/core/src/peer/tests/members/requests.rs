@@ -2,9 +2,28 @@
 
 use alloc::vec;
 
-use zk_proto::client::AuthPacket;
+use zk_proto::{
+    client::AuthPacket,
+    quorum::{ForwardedRequest, FromLearner},
+};
 
 use super::*;
+use crate::{
+    limits::{IN_FLIGHT_BYTES_MAX, LEARNER_REQUEST_BYTES_MAX},
+    zab::leader::LinkClose,
+};
+
+/// Bytes of one write that a learner hands on.
+const BIG: usize = 1_000_000;
+
+/// What a learner says to hand on a create.
+fn handed_on(client: Client, xid: i32, path: &str, bytes: usize) -> Vec<u8> {
+    let data = vec![7; bytes];
+    let body = jute::encode(&create(path, &data, &Acl::open(), 0));
+    let (session, xid, op) = (client.session, Xid::new(xid), OpCode::Create.get());
+    let request = ForwardedRequest { session, xid, op, body: &body };
+    jute::encode(&FromLearner::Request(request, Some(vec![])))
+}
 
 #[test]
 fn m49_a_write_after_the_session_has_moved_ends_the_connection() {
@@ -148,4 +167,53 @@ fn m35_a_follower_stops_reading_when_the_leader_does_not_take_what_it_hands_on()
     members.settle();
     assert!(!members.nodes[follower].peer.paused.contains(&client.conn));
     assert_eq!(members.answers(client).len(), 10);
+}
+
+#[test]
+fn g2_nothing_is_done_that_a_learner_hands_on_behind_what_was_dropped() {
+    let mut members = Members::new(3, 0);
+    let (leader, follower) = (members.leader(), members.follower());
+    let other = (0..3).find(|node| ![leader, follower].contains(node)).unwrap();
+    let (client, quiet) = (members.connect(follower), members.connect(other));
+    let (link, quiet_link) = (members.link_of(follower, leader), members.link_of(other, leader));
+    // Nothing is decided, so that all but the first few wait for room.
+    members.still = (0..3).collect();
+    let say = |members: &mut Members, link: ConnId, bytes: &[u8]| -> Vec<Output> {
+        let peer = &mut members.nodes[leader].peer;
+        peer.handle(members.now, Input::Member(MemberInput::LinkBytes { link, bytes }));
+        core::iter::from_fn(|| peer.poll_output()).collect()
+    };
+    let mut outputs = Vec::new();
+    let proposed = i32::try_from(IN_FLIGHT_BYTES_MAX / BIG + 1).unwrap();
+    let waiting = i32::try_from(LEARNER_REQUEST_BYTES_MAX / (BIG + 1_000)).unwrap();
+    for xid in 1..=proposed + waiting {
+        outputs.extend(say(&mut members, link, &handed_on(client, xid, &format!("/{xid}"), BIG)));
+    }
+    let is_close = |it: &Output| matches!(it, Output::Member(MemberOutput::LinkClose { .. }));
+    assert!(!outputs.iter().any(is_close));
+    // Whoever comes next, the one that hands on too much goes.
+    for xid in 1..=4 {
+        let bytes = handed_on(quiet, xid, &format!("/quiet{xid}"), BIG);
+        outputs.extend(say(&mut members, quiet_link, &bytes));
+    }
+    let closes = outputs.extract_if(.., |it| is_close(it)).collect::<Vec<_>>();
+    let reason = LinkClose::Flooding;
+    assert_eq!(closes, [Output::Member(MemberOutput::LinkClose { link, reason })]);
+    // There is room again before the link is closed.
+    outputs.extend(say(&mut members, link, &handed_on(client, 1_000, "/behind", 0)));
+    for output in outputs {
+        members.grant(leader, output);
+    }
+    members.wake_disks();
+    outputs = say(&mut members, link, &handed_on(client, 1_001, "/behind", 0));
+    for output in outputs.into_iter().chain(closes) {
+        members.grant(leader, output);
+    }
+    members.settle();
+    members.pass(3_000);
+    assert_eq!(members.have("/behind"), [false; 3]);
+    assert_eq!(members.have("/1"), [true; 3]);
+    assert_eq!(members.have(&format!("/{}", proposed + 1)), [false; 3]);
+    assert_eq!(members.have("/quiet4"), [true; 3]);
+    assert!(members.nodes[follower].peer.is_serving(), "it is back");
 }
