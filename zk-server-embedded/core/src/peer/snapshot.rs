@@ -66,6 +66,12 @@ impl Snapshots {
         self.bytes = self.bytes.saturating_add(bytes as u64);
     }
 
+    /// Whether none is under way that will get its name.
+    #[cfg(test)]
+    pub(super) const fn is_idle(&self) -> bool {
+        matches!(self.stage, Stage::Idle)
+    }
+
     const fn is_due(&self) -> bool {
         matches!(self.stage, Stage::Idle)
             && !self.is_abandoned

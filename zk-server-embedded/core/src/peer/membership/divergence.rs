@@ -85,6 +85,10 @@ impl Peer {
                 tracing::error!(%zxid, "the tree differs from the leader's");
                 let ask_at = now.mono + half_a_tick;
                 member.divergence = Divergence::Seen { ask_at, is_confirmed: false };
+                // reliability.md G13: what is being written is not what the log makes of the tree.
+                if !member.is_installing {
+                    self.abandon_snapshot();
+                }
             }
             Divergence::Seen { is_confirmed: false, .. } if differs => {
                 member.divergence = Divergence::Seen { ask_at: now.mono, is_confirmed: true };

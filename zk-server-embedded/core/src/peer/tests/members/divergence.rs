@@ -182,6 +182,36 @@ fn g13_a_tree_that_differs_is_not_taken_into_an_election() {
 }
 
 #[test]
+fn g13_nor_is_a_snapshot_of_it_that_was_under_way() {
+    let config = PeerConfig { snapshot_txns: 10, ..PeerConfig::default() };
+    let mut members = Members::with(3, 0, &config);
+    let (leader, follower) = (members.leader(), members.follower());
+    let client = members.connect_with(leader, 60_000);
+    members.ask(client, 1, OpCode::Create, &create("/a", b"data", &Acl::open(), 0));
+    members.still.insert(follower);
+    let before = members.nodes[follower].peer.stats().snapshots;
+    let mut written = 0;
+    while members.nodes[follower].peer.snapshots.is_idle() {
+        members.write(client, &format!("/b{written}"));
+        written += 1;
+        assert!(written < 20, "a snapshot is due");
+    }
+    members.disturb(follower);
+    members.write(client, "/c");
+    assert_eq!(members.mismatches(follower), 1);
+    members.wake_disks();
+    assert_eq!(members.nodes[follower].peer.stats().snapshots, before);
+    assert!(members.nodes[follower].peer.snapshots.is_idle());
+    members.cut(leader);
+    assert!(!members.is_disturbed(follower), "its own log says better");
+    members.pass(10_000);
+    members.heal(leader);
+    members.pass(10_000);
+    assert!(members.are_equal());
+    assert_eq!(members.resyncs(), [0; 3]);
+}
+
+#[test]
 fn g13_g14_a_member_that_left_counts_again_where_nobody_leads() {
     let (mut members, client) = Members::with_node();
     let (leader, follower) = (members.leader(), members.follower());
