@@ -452,6 +452,7 @@ impl Peer {
         self.greet(conn, Some(session));
         self.go_on_after_check(now, conn);
         self.advance(now, conn);
+        self.resume_paused();
     }
 
     /// Tells the leader which clients were heard from since the last time, also of those that left.
@@ -526,6 +527,7 @@ impl Peer {
         if let Some(connection) = self.connections.get_mut(&conn) {
             connection.line.sync_ready(ticket);
             self.advance(now, conn);
+            self.resume_paused();
         }
     }
 

@@ -217,3 +217,22 @@ fn g2_nothing_is_done_that_a_learner_hands_on_behind_what_was_dropped() {
     assert_eq!(members.have("/quiet4"), [true; 3]);
     assert!(members.nodes[follower].peer.is_serving(), "it is back");
 }
+
+#[test]
+fn m35_a_connection_that_waits_for_syncs_is_read_again_when_they_are_answered() {
+    let mut members = Members::new(3, 0);
+    let (leader, follower) = (members.leader(), members.follower());
+    let client = members.connect(follower);
+    members.hold(leader, follower);
+    for xid in 1..=1_000 {
+        members.ask(client, xid, OpCode::Sync, &at("/"));
+    }
+    assert!(members.nodes[follower].peer.paused.contains(&client.conn));
+    // Nothing else happens that would wake it.
+    let held = members.held.remove(&(leader, follower)).expect("held");
+    for event in held {
+        members.arrive(event);
+    }
+    assert_eq!(members.answers(client).len(), 1_000);
+    assert!(!members.nodes[follower].peer.paused.contains(&client.conn));
+}
