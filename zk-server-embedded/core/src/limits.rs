@@ -17,6 +17,13 @@ pub const REQUEST_BYTES_IN_LINE_MAX: usize = 4 * 1024 * 1024;
 // ZooKeeper: largeRequestMaxBytes
 pub const IN_FLIGHT_BYTES_MAX: usize = 16 * 1024 * 1024;
 
+/// Bytes of transactions that a leader has logged and that are not on its own disk, above which
+/// nothing more is proposed: the others may be enough to decide without that disk. Several times
+/// [`IN_FLIGHT_BYTES_MAX`], so that a disk that is only now and then slower than theirs holds nobody
+/// up.
+// reliability.md rule 2, F18
+pub const LEADER_UNSYNCED_BYTES_MAX: usize = 64 * 1024 * 1024;
+
 /// Bytes of requests that the leader was sent and has not answered, on a follower or an observer,
 /// above which no more is handed on: what comes waits, and busy connections are not read. Half of
 /// [`IN_FLIGHT_BYTES_MAX`], so that one member alone keeps a leader's disk busy and no two of them

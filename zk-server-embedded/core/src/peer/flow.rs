@@ -95,8 +95,11 @@ impl Peer {
             || self.is_loaded()
     }
 
-    /// Whether as many bytes of changes are under way as may be, so that further ones wait.
+    /// Whether as many bytes of changes are under way as may be, to others or to our own disk, so
+    /// that further ones wait.
     pub(super) fn is_loaded(&self) -> bool {
-        self.in_flight_bytes > IN_FLIGHT_BYTES_MAX || self.bytes_for_leader() > FORWARDED_BYTES_MAX
+        self.in_flight_bytes > IN_FLIGHT_BYTES_MAX
+            || self.bytes_for_leader() > FORWARDED_BYTES_MAX
+            || self.is_disk_crowded()
     }
 }

@@ -41,6 +41,7 @@ use super::Peer;
 use crate::{
     config::PeerConfig,
     election::{self, Decision, Election, ElectionConfig, Links, LinksConfig, Standing},
+    limits::LEADER_UNSYNCED_BYTES_MAX,
     member::{MemberConfig, MemberInput, MemberOutput, MemberStart},
     output::Output,
     prep::Pending,
@@ -84,6 +85,9 @@ pub(super) struct Membership {
     logged: Zxid,
     /// The last one that is on stable storage.
     synced: Zxid,
+    /// What we proposed and is not, oldest first, with their bytes.
+    unsynced: VecDeque<(Zxid, usize)>,
+    unsynced_bytes: usize,
     /// In the log, or on its way there, and not applied. A leader keeps these in `in_flight`.
     tail: VecDeque<Proposal>,
     /// Epoch files being written, oldest first, and whether this term asked for it.
@@ -169,6 +173,8 @@ impl Membership {
             log: CommitLog::new(last),
             logged: last,
             synced: last,
+            unsynced: VecDeque::new(),
+            unsynced_bytes: 0,
             tail: VecDeque::new(),
             saves: VecDeque::new(),
             truncating: None,
@@ -221,6 +227,11 @@ impl Membership {
 
     const fn leads(&self) -> bool {
         self.is_established && matches!(self.term, Term::Leading(_))
+    }
+
+    /// Whether our own disk lacks as much of what we proposed as it may.
+    const fn is_disk_crowded(&self) -> bool {
+        self.unsynced_bytes > LEADER_UNSYNCED_BYTES_MAX
     }
 
     const fn serves_clients(&self) -> bool {
@@ -435,6 +446,11 @@ impl Peer {
 
     pub(super) fn member_deadline(&self) -> Option<Instant> {
         self.member.as_ref()?.next_timeout()
+    }
+
+    /// Whether our own disk lacks as much of what we proposed as it may.
+    pub(super) fn is_disk_crowded(&self) -> bool {
+        self.member.as_ref().is_some_and(|member| member.is_disk_crowded())
     }
 
     /// Whether clients are served.

@@ -159,6 +159,8 @@ impl Peer {
             member.log.reset(last);
             member.logged = last;
             member.synced = last;
+            member.unsynced.clear();
+            member.unsynced_bytes = 0;
             member.tail.clear();
             member.is_replaced = false;
         }
@@ -232,12 +234,22 @@ impl Peer {
     pub(in crate::peer) fn member_synced(&mut self, now: Now, zxid: Zxid) {
         let Some(member) = &mut self.member else { return };
         member.synced = member.synced.max(zxid);
+        let was_crowded = member.is_disk_crowded();
+        while let Some(&(_, bytes)) = member.unsynced.front().filter(|(it, _)| *it <= zxid) {
+            member.unsynced.pop_front();
+            member.unsynced_bytes -= bytes;
+        }
+        let has_room = was_crowded && !member.is_disk_crowded();
         match &mut member.term {
             Term::Leading(leader) => {
                 leader.handle(now.mono, leader::Input::Synced { zxid }, &member.log);
             }
             Term::Learning(learner) => learner.handle(now.mono, learner::Input::Synced { zxid }),
             Term::Looking | Term::Settling => {}
+        }
+        if has_room {
+            self.release_throttled(now);
+            self.resume_paused();
         }
     }
 }

@@ -3,7 +3,7 @@
 use alloc::vec;
 
 use super::*;
-use crate::limits::{IN_FLIGHT_BYTES_MAX, LEARNER_BYTES_MAX};
+use crate::limits::{IN_FLIGHT_BYTES_MAX, LEADER_UNSYNCED_BYTES_MAX, LEARNER_BYTES_MAX};
 
 /// Bytes of one write.
 const BIG: usize = 1_000_000;
@@ -100,4 +100,28 @@ fn g2_what_waits_for_room_is_carried_out_in_order() {
         let expected = [(1, OK), (2, OK), (3, ErrorCode::NodeExists)];
         assert_eq!(members.answers(client), expected);
     }
+}
+
+#[test]
+fn f18_a_leader_whose_disk_stands_still_logs_no_more_than_it_may() {
+    let mut members = Members::new(3, 0);
+    let leader = members.leader();
+    let count = LEADER_UNSYNCED_BYTES_MAX / BIG + 20;
+    let clients: Vec<Client> = (0..count).map(|index| members.connect(index % 3)).collect();
+    members.still.insert(leader);
+    for (index, &client) in clients.iter().enumerate() {
+        members.ask_big_quietly(client, &format!("/{index}"));
+        members.settle();
+    }
+    let bytes = |command: &Command| {
+        if let Command::Append { batch } = command { batch.records().len() } else { 0 }
+    };
+    let unsynced: usize = members.nodes[leader].asked.iter().map(bytes).sum();
+    assert!(unsynced < LEADER_UNSYNCED_BYTES_MAX + 2 * BIG, "{unsynced}");
+    assert!(unsynced > LEADER_UNSYNCED_BYTES_MAX - 2 * BIG, "the others decide: {unsynced}");
+    members.wake_disks();
+    for (index, client) in clients.into_iter().enumerate() {
+        assert_eq!(members.answers(client), [(1, OK)], "{index}");
+    }
+    assert_eq!(members.leader(), leader);
 }
