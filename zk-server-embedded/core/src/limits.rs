@@ -173,6 +173,10 @@ pub const LEARNER_PINGS_OPEN_MAX: usize = 64;
 // storage::store: Command::ReadLog
 pub const LOG_READ_BYTES_MAX: usize = 64 * 1024 * 1024;
 
+/// Reads of the log files that storage is asked for at a time, one behind the other; further
+/// learners wait, and nothing is read for one that has gone. Two keep the disk busy.
+pub const LOG_READS_MAX: usize = 2;
+
 /// Bytes that may wait for one learner before the leader drops it; snapshots do not count.
 // reliability.md section 7, F17
 pub const LEARNER_BYTES_MAX: usize = 64 * 1024 * 1024;

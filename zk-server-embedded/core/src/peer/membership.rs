@@ -21,6 +21,7 @@ mod divergence;
 mod handed_on;
 mod leading;
 mod learning;
+mod log_reads;
 mod settling;
 
 use alloc::{
@@ -36,6 +37,7 @@ use self::{
     ballots::{hello, others},
     divergence::Divergence,
     handed_on::HandedOn,
+    log_reads::LogReads,
 };
 use super::Peer;
 use crate::{
@@ -81,6 +83,7 @@ pub(super) struct Membership {
     /// Snapshots on their way to learners.
     streams: BTreeMap<ConnId, SnapshotEncoder>,
     log: CommitLog,
+    log_reads: LogReads,
     /// The last transaction in the log; what is under way to it included.
     logged: Zxid,
     /// The last one that is on stable storage.
@@ -171,6 +174,7 @@ impl Membership {
             ended_links: BTreeSet::new(),
             streams: BTreeMap::new(),
             log: CommitLog::new(last),
+            log_reads: LogReads::default(),
             logged: last,
             synced: last,
             unsynced: VecDeque::new(),
@@ -325,6 +329,7 @@ impl Peer {
             MemberInput::LinkClosed { link } => {
                 member.streams.remove(&link);
                 member.handed_on.forget(link);
+                member.log_reads.forget(link);
                 member.ended_links.remove(&link);
                 if member.open_links.remove(&link) {
                     match &mut member.term {
@@ -341,14 +346,7 @@ impl Peer {
             MemberInput::EpochSaved(file) => self.epoch_saved(now, file),
             MemberInput::Truncated(recovered) => self.truncated(now, *recovered),
             MemberInput::CannotTruncate => self.cannot_truncate(now),
-            MemberInput::LogRead { link, proposals } => {
-                if let Term::Leading(leader) = &mut member.term
-                    && member.open_links.contains(&link)
-                {
-                    let input = leader::Input::LogRead { link, proposals };
-                    leader.handle(now.mono, input, &member.log);
-                }
-            }
+            MemberInput::LogRead { link, proposals } => self.log_read(now, link, proposals),
             MemberInput::StepDown => {
                 if let Term::Leading(leader) = &mut member.term {
                     leader.handle(now.mono, leader::Input::StepDown, &member.log);

@@ -89,6 +89,7 @@ impl Peer {
         let Some(member) = &mut self.member else { return };
         member.handed_on.forget(link);
         member.streams.remove(&link);
+        member.log_reads.forget(link);
         if member.open_links.remove(&link)
             && let Term::Leading(leader) = &mut member.term
         {

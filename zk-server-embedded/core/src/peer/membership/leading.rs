@@ -13,6 +13,7 @@ use zk_proto::{
 use super::{
     super::{Peer, connect::Asker},
     Term,
+    log_reads::Wanted,
 };
 use crate::{
     auth::Identities,
@@ -48,8 +49,7 @@ impl Peer {
             }
             leader::Output::Touched { session, .. } => self.sessions.touch(session, now.mono),
             leader::Output::ReadLog { link, after, upto } => {
-                let read = MemberOutput::ReadLog { link, after, upto };
-                self.outputs.push_back(Output::Member(read));
+                self.read_log(Wanted { link, after, upto });
             }
             leader::Output::NextSnapshotPart { link } => self.snapshot_part_for(now, link),
             leader::Output::SyncReady { ticket } => {

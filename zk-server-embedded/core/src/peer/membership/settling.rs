@@ -29,6 +29,7 @@ impl Peer {
         member.syncs.clear();
         member.asked_syncs.clear();
         member.checks.clear();
+        member.log_reads.clear();
         member.left.clear();
         member.streams.clear();
         for save in &mut member.saves {

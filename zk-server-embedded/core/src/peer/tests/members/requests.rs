@@ -4,13 +4,13 @@ use alloc::vec;
 
 use zk_proto::{
     client::AuthPacket,
-    quorum::{ForwardedRequest, FromLearner},
+    quorum::{EpochAnswer, ForwardedRequest, FromLearner, LearnerInfo},
 };
 
 use super::*;
 use crate::{
-    limits::{IN_FLIGHT_BYTES_MAX, LEARNER_REQUEST_BYTES_MAX},
-    zab::leader::LinkClose,
+    limits::{IN_FLIGHT_BYTES_MAX, LEARNER_REQUEST_BYTES_MAX, LOG_READS_MAX},
+    zab::{commit_log::COMMIT_LOG_TXNS, leader::LinkClose},
 };
 
 /// Bytes of one write that a learner hands on.
@@ -235,4 +235,40 @@ fn m35_a_connection_that_waits_for_syncs_is_read_again_when_they_are_answered() 
     }
     assert_eq!(members.answers(client).len(), 1_000);
     assert!(!members.nodes[follower].peer.paused.contains(&client.conn));
+}
+
+#[test]
+fn m49_logs_are_read_for_nobody_who_has_gone() {
+    let mut members = Members::new(3, 0);
+    let (leader, follower) = (members.leader(), members.follower());
+    let client = members.connect(leader);
+    members.cut(follower);
+    for xid in 1..=i32::try_from(COMMIT_LOG_TXNS).unwrap() + 10 {
+        members.ask_create(client, xid, &format!("/{xid}"), 0);
+    }
+    members.still.insert(leader);
+    let epoch = members.nodes[leader].peer.epochs().unwrap().current;
+    let first = Zxid::from_parts(epoch, 1);
+    for _ in 0..100 {
+        let link = members.id();
+        members.feed(leader, Input::Member(MemberInput::LinkAccepted { link }));
+        let who = LearnerInfo::new(ServerId::new(77), Zxid::ZERO);
+        for said in [
+            FromLearner::FollowerInfo(Zxid::from_parts(epoch, 0), who),
+            FromLearner::AckEpoch(first, EpochAnswer::AlreadyPromised),
+        ] {
+            let bytes = &jute::encode(&said)[..];
+            members.feed(leader, Input::Member(MemberInput::LinkBytes { link, bytes }));
+        }
+        members.feed(leader, Input::Member(MemberInput::LinkClosed { link }));
+    }
+    let is_read = |it: &&Command| matches!(it, Command::ReadLog { .. });
+    let reads = members.nodes[leader].asked.iter().filter(is_read).count();
+    assert!(reads > 0 && reads <= LOG_READS_MAX, "{reads}");
+    members.heal(follower);
+    members.pass(1_500);
+    members.wake_disks();
+    members.pass(1_500);
+    assert_eq!((members.leader(), members.nodes[follower].peer.is_serving()), (leader, true));
+    assert_eq!(members.have("/1"), [true; 3]);
 }
