@@ -19,8 +19,7 @@ pub const IN_FLIGHT_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// Bytes of transactions that a leader has logged and that are not on its own disk, above which
 /// nothing more is proposed: the others may be enough to decide without that disk. Several times
-/// [`IN_FLIGHT_BYTES_MAX`], so that a disk that is only now and then slower than theirs holds nobody
-/// up.
+/// [`IN_FLIGHT_BYTES_MAX`], so that a disk that is slower than theirs for a moment holds nobody up.
 // reliability.md rule 2, F18
 pub const LEADER_UNSYNCED_BYTES_MAX: usize = 64 * 1024 * 1024;
 

@@ -23,6 +23,7 @@ mod leading;
 mod learning;
 mod log_reads;
 mod settling;
+mod unsynced;
 
 use alloc::{
     boxed::Box,
@@ -38,12 +39,12 @@ use self::{
     divergence::Divergence,
     handed_on::HandedOn,
     log_reads::LogReads,
+    unsynced::Unsynced,
 };
 use super::Peer;
 use crate::{
     config::PeerConfig,
     election::{self, Decision, Election, ElectionConfig, Links, LinksConfig, Standing},
-    limits::LEADER_UNSYNCED_BYTES_MAX,
     member::{MemberConfig, MemberInput, MemberOutput, MemberStart},
     output::Output,
     prep::Pending,
@@ -88,9 +89,8 @@ pub(super) struct Membership {
     logged: Zxid,
     /// The last one that is on stable storage.
     synced: Zxid,
-    /// What we proposed and is not, oldest first, with their bytes.
-    unsynced: VecDeque<(Zxid, usize)>,
-    unsynced_bytes: usize,
+    /// What we proposed and is not.
+    unsynced: Unsynced,
     /// In the log, or on its way there, and not applied. A leader keeps these in `in_flight`.
     tail: VecDeque<Proposal>,
     /// Epoch files being written, oldest first, and whether this term asked for it.
@@ -177,8 +177,7 @@ impl Membership {
             log_reads: LogReads::default(),
             logged: last,
             synced: last,
-            unsynced: VecDeque::new(),
-            unsynced_bytes: 0,
+            unsynced: Unsynced::default(),
             tail: VecDeque::new(),
             saves: VecDeque::new(),
             truncating: None,
@@ -231,11 +230,6 @@ impl Membership {
 
     const fn leads(&self) -> bool {
         self.is_established && matches!(self.term, Term::Leading(_))
-    }
-
-    /// Whether our own disk lacks as much of what we proposed as it may.
-    const fn is_disk_crowded(&self) -> bool {
-        self.unsynced_bytes > LEADER_UNSYNCED_BYTES_MAX
     }
 
     const fn serves_clients(&self) -> bool {
@@ -446,11 +440,6 @@ impl Peer {
         self.member.as_ref()?.next_timeout()
     }
 
-    /// Whether our own disk lacks as much of what we proposed as it may.
-    pub(super) fn is_disk_crowded(&self) -> bool {
-        self.member.as_ref().is_some_and(|member| member.is_disk_crowded())
-    }
-
     /// Whether clients are served.
     pub fn is_serving(&self) -> bool {
         !self.is_fenced && self.member.as_ref().is_none_or(|member| member.serves_clients())
@@ -480,12 +469,6 @@ impl Peer {
             Term::Learning(learner) => Some(learner),
             Term::Looking | Term::Leading(_) | Term::Settling => None,
         }
-    }
-
-    /// Whether a leader goes by a newer configuration with other voters than ours, for which the
-    /// server is fenced.
-    pub const fn is_reconfigured(&self) -> bool {
-        self.is_reconfigured
     }
 
     /// What was applied of late.

@@ -31,7 +31,7 @@ SIGTERM and SIGINT stop the server after the writes under way; sessions live on 
 Exit codes:
   0 stopped as asked           2 wrong invocation or configuration    10 writing to disk failed
   1 anything unexpected        3 the data directory cannot be used,     11 not the leader's data
-                                 or is another server's              12 the ensemble has other voters
+                                 or is another server's              12 other voters elsewhere
 ";
 
 /// What is to be done.

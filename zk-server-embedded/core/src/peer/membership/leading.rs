@@ -75,8 +75,7 @@ impl Peer {
     pub(in crate::peer) fn broadcast(&mut self, now: Now, zxid: Zxid, payload: Bytes) {
         let Some(member) = &mut self.member else { return };
         member.logged = zxid;
-        member.unsynced.push_back((zxid, payload.len()));
-        member.unsynced_bytes += payload.len();
+        member.unsynced.push(zxid, payload.len());
         if let Term::Leading(leader) = &mut member.term {
             let input = leader::Input::Proposed(Proposal { zxid, payload });
             leader.handle(now.mono, input, &member.log);

@@ -175,6 +175,12 @@ impl Peer {
         }
     }
 
+    /// Whether a leader goes by a newer configuration with other voters than ours, for which the
+    /// server is fenced.
+    pub const fn is_reconfigured(&self) -> bool {
+        self.is_reconfigured
+    }
+
     fn dial(&mut self, leader: zk_proto::ServerId) {
         let Some(member) = &mut self.member else { return };
         let config = member.electorate.committed();

@@ -161,7 +161,6 @@ impl Peer {
             member.logged = last;
             member.synced = last;
             member.unsynced.clear();
-            member.unsynced_bytes = 0;
             member.tail.clear();
             member.is_replaced = false;
         }
@@ -235,12 +234,7 @@ impl Peer {
     pub(in crate::peer) fn member_synced(&mut self, now: Now, zxid: Zxid) {
         let Some(member) = &mut self.member else { return };
         member.synced = member.synced.max(zxid);
-        let was_crowded = member.is_disk_crowded();
-        while let Some(&(_, bytes)) = member.unsynced.front().filter(|(it, _)| *it <= zxid) {
-            member.unsynced.pop_front();
-            member.unsynced_bytes -= bytes;
-        }
-        let has_room = was_crowded && !member.is_disk_crowded();
+        let has_room = member.unsynced.synced(zxid);
         match &mut member.term {
             Term::Leading(leader) => {
                 leader.handle(now.mono, leader::Input::Synced { zxid }, &member.log);
