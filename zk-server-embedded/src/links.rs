@@ -59,6 +59,8 @@ pub(crate) struct Link {
     pub(crate) sending: Sending,
     /// Whether it ends when everything is sent.
     pub(crate) is_closing: bool,
+    /// Whether nothing is read from it.
+    pub(crate) is_paused: bool,
     /// How to wake the link's task.
     pub(crate) waker: Option<Waker>,
     pub(crate) line: Option<Line>,

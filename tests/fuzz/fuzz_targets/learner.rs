@@ -99,6 +99,7 @@ impl World {
             config_version: Zxid::ZERO,
             packet_bytes_max: PACKET_BYTES_MAX,
             pending_bytes_max: 1 << 26,
+            sync_bytes_max: 1 << 26,
             tree: TreeConfig::default(),
         };
         let now = Instant::from_millis(1);
@@ -157,7 +158,7 @@ impl World {
             }
             Output::Lost(_) => self.is_over = true,
             Output::Dial { .. }
-            | Output::Close { .. }
+            | Output::Pause { .. } | Output::Resume { .. } | Output::Close { .. }
             | Output::Established { .. }
             | Output::NextConfig { .. }
             | Output::Config { .. }

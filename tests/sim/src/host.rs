@@ -106,6 +106,8 @@ pub struct Running {
     pub is_replacing: bool,
     /// Whether the end of a snapshot that was given up is still to come.
     pub is_abandoning: bool,
+    /// The link to its leader, while it reads nothing from it.
+    pub paused_link: Option<ConnId>,
     /// Behind which transaction the history is being cut.
     pub cutting: Option<Zxid>,
 }

@@ -38,6 +38,10 @@ const LIVENESS: u64 = 30 * SECOND;
 /// How long before the end nobody asks for anything any more.
 const HUSH: u64 = 2 * SECOND;
 
+/// Bytes that wait for a learner's disk above which it reads no more before it is established: a
+/// few transactions, so that it happens.
+const SYNC_BYTES_MAX: usize = 1024;
+
 /// Something that will happen.
 #[derive(Debug)]
 pub enum Event {
@@ -395,7 +399,8 @@ impl World {
             extended_types: self.plan.apps.families.contains(&Family::TtlNode),
             ..PeerConfig::default()
         };
-        config.member = Some(MemberConfig::new(self.ensemble()));
+        let sync_bytes_max = SYNC_BYTES_MAX;
+        config.member = Some(MemberConfig { sync_bytes_max, ..MemberConfig::new(self.ensemble()) });
         config
     }
 

@@ -9,6 +9,7 @@ use zk_proto::{
 
 use crate::{
     election,
+    limits::LEARNER_SYNC_BYTES_MAX,
     storage::{
         Recovered,
         epoch_file::{EpochFile, Epochs},
@@ -31,6 +32,9 @@ pub struct MemberConfig {
     pub has_address_lists: bool,
     /// Whether new sessions are everybody's or this member's own.
     pub local_sessions: LocalSessions,
+    /// Bytes that wait for our disk above which nothing more is read from a leader that gives us
+    /// its history; [`LEARNER_SYNC_BYTES_MAX`] unless a test wants to get there.
+    pub sync_bytes_max: usize,
 }
 
 /// What a new session is on a member of an ensemble. It must be the same on all members.
@@ -73,6 +77,7 @@ impl MemberConfig {
             leader_serves: true,
             has_address_lists: false,
             local_sessions: LocalSessions::Off,
+            sync_bytes_max: LEARNER_SYNC_BYTES_MAX,
         }
     }
 }
@@ -167,6 +172,16 @@ pub enum MemberOutput {
     /// them.
     LinkSend {
         /// On which link.
+        link: ConnId,
+    },
+    /// Stop reading from a link. What was read already may still be handed over.
+    LinkPause {
+        /// Which one.
+        link: ConnId,
+    },
+    /// Read from a link again.
+    LinkResume {
+        /// Which one.
         link: ConnId,
     },
     /// End a link after sending what waits for it.

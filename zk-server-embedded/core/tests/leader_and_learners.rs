@@ -90,6 +90,7 @@ impl Ensemble {
             config_version: Zxid::ZERO,
             packet_bytes_max: 1 << 20,
             pending_bytes_max: 1 << 26,
+            sync_bytes_max: 1 << 26,
             tree: TreeConfig::default(),
         };
         let machine = Learner::new(config, ServerId::new(3), history(last), self.now);
@@ -171,6 +172,8 @@ impl Ensemble {
                 | learner::Output::Established { .. }
                 | learner::Output::NextConfig { .. }
                 | learner::Output::Config { .. }
+                | learner::Output::Pause { .. }
+                | learner::Output::Resume { .. }
                 | learner::Output::Close { .. } => {}
                 learner::Output::Replace(_)
                 | learner::Output::Install

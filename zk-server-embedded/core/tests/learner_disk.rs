@@ -276,6 +276,8 @@ impl Member {
                 return Ok(());
             }
             Output::Dial { .. }
+            | Output::Pause { .. }
+            | Output::Resume { .. }
             | Output::Close { .. }
             | Output::Established { .. }
             | Output::NextConfig { .. }
@@ -476,6 +478,7 @@ fn config() -> LearnerConfig {
         config_version: Zxid::ZERO,
         packet_bytes_max: PACKET_BYTES_MAX,
         pending_bytes_max: 1 << 26,
+        sync_bytes_max: 1 << 26,
         tree: TreeConfig::default(),
     }
 }

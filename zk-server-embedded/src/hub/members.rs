@@ -66,6 +66,19 @@ impl Hub {
                 }
             }
             MemberOutput::LinkSend { link } => self.link_will_send(link),
+            MemberOutput::LinkPause { link } => {
+                if let Some(link) = self.links.table.get_mut(&link) {
+                    link.is_paused = true;
+                }
+            }
+            MemberOutput::LinkResume { link } => {
+                if let Some(link) = self.links.table.get_mut(&link) {
+                    link.is_paused = false;
+                    if let Some(waker) = &link.waker {
+                        waker.wake_by_ref();
+                    }
+                }
+            }
             MemberOutput::LinkClose { link, reason } => {
                 tracing::info!(link = link.get(), ?reason, "link ends");
                 self.close_link(link);
@@ -110,6 +123,11 @@ impl Hub {
             Port::Election => MemberInput::Ballots(LinkInput::Bytes { conn: link, bytes }),
             Port::Quorum => MemberInput::LinkBytes { link, bytes },
         });
+    }
+
+    /// Whether nothing is to be read from a link at the moment; its task is woken when it is again.
+    pub(crate) fn is_link_paused(&self, link: ConnId) -> bool {
+        self.links.table.get(&link).is_some_and(|link| link.is_paused)
     }
 
     /// What a link's task must do first in its turn: take the link's room for sending, if it waits
@@ -294,6 +312,7 @@ impl Hub {
             sent: 0,
             sending: Sending::Idle,
             is_closing: false,
+            is_paused: false,
             waker: None,
             line: through.clone(),
         };

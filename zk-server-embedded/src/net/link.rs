@@ -78,6 +78,9 @@ impl Future for LinkTask {
             if !hub.poll_link(reader.link, cx) {
                 return Poll::Ready(());
             }
+            if hub.is_link_paused(reader.link) {
+                return Poll::Pending;
+            }
             // Reading goes on while sending is stuck: if both ends waited for each other to read,
             // neither would ever go on.
             ready!(reader.poll(hub, cx));

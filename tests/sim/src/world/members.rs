@@ -94,6 +94,7 @@ impl World {
             is_in_doubt,
             is_replacing: false,
             is_abandoning: false,
+            paused_link: None,
             cutting: None,
         });
         self.say(machine, &text);
@@ -277,6 +278,16 @@ impl World {
                 }
                 self.send(pipe, side, bytes);
                 self.after(0, Event::Sent(pipe, side));
+            }
+            MemberOutput::LinkPause { link } => {
+                running.paused_link = Some(link);
+                self.say(machine, "reads no more");
+            }
+            MemberOutput::LinkResume { link } => {
+                running.paused_link = None;
+                let (pipe, side) = pipe_of(link);
+                self.after(0, Event::Release(pipe, side));
+                self.say(machine, "reads again");
             }
             MemberOutput::LinkClose { link, reason } => {
                 let text = format!("ends link {link}: {reason:?}");

@@ -132,6 +132,10 @@ impl World {
             if let Some(until) = self.stands_still(to) {
                 return self.put_off(until, Event::Release(pipe, side));
             }
+            let running = self.hosts.get(to).and_then(|host| host.running.as_ref());
+            if running.is_some_and(|running| running.paused_link == Some(conn_of(pipe, side))) {
+                return;
+            }
             if let Some(parcel) = self.net.pipe_mut(pipe).stalled[side].pop_front() {
                 self.arrive_now(pipe, side, parcel);
             }

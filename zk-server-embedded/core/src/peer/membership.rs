@@ -547,6 +547,7 @@ impl Peer {
                     config_version: member.electorate.committed().version(),
                     packet_bytes_max,
                     pending_bytes_max: crate::limits::LEARNER_PENDING_BYTES_MAX,
+                    sync_bytes_max: member.config.sync_bytes_max,
                     tree: self.tree.config(),
                 };
                 let learner = Learner::new(config, leader, history, now.mono);

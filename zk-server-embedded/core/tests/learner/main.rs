@@ -4,6 +4,7 @@
 //! quorum-protocol.md sections 4 to 6, 10, 11, annex B; reliability.md rules 4, 5, 8 to 10, 15
 
 mod captured;
+mod flow;
 mod hostile;
 mod rig;
 mod state;

@@ -126,6 +126,8 @@ impl Rig {
                     out.clear();
                     self.sends += 1;
                 }
+                Output::Pause { .. } => lines.push("pause".into()),
+                Output::Resume { .. } => lines.push("resume".into()),
                 Output::Close { .. } => lines.push("close".into()),
                 Output::SaveEpoch { file: EpochFile::Accepted, epoch } => {
                     lines.push(format!("save accepted {epoch}"));
@@ -209,6 +211,7 @@ pub(crate) fn config(is_observer: bool) -> LearnerConfig {
         config_version: Zxid::ZERO,
         packet_bytes_max: PACKET_BYTES_MAX,
         pending_bytes_max: 1 << 26,
+        sync_bytes_max: 1 << 26,
         tree: TreeConfig::default(),
     }
 }

@@ -114,6 +114,12 @@ impl Peer {
             learner::Output::Send { link } => {
                 self.outputs.push_back(Output::Member(MemberOutput::LinkSend { link }));
             }
+            learner::Output::Pause { link } => {
+                self.outputs.push_back(Output::Member(MemberOutput::LinkPause { link }));
+            }
+            learner::Output::Resume { link } => {
+                self.outputs.push_back(Output::Member(MemberOutput::LinkResume { link }));
+            }
             learner::Output::Close { link } => {
                 self.end_link(link, crate::zab::leader::LinkClose::TermOver);
             }

@@ -429,7 +429,9 @@ impl Members {
                 self.send(conn, bytes);
             }
             MemberOutput::Ballots(LinkOutput::Close { conn, .. }) => self.hang_up(conn),
-            MemberOutput::Ballots(LinkOutput::Deliver { .. } | LinkOutput::Reach { .. }) => {}
+            MemberOutput::Ballots(LinkOutput::Deliver { .. } | LinkOutput::Reach { .. })
+            | MemberOutput::LinkPause { .. }
+            | MemberOutput::LinkResume { .. } => {}
             MemberOutput::Dial { leader, .. } => {
                 self.events.push_back(Event::Dial(node, number(leader), Port::Quorum));
             }

@@ -30,6 +30,9 @@ pub struct LearnerConfig {
     /// Bytes of transactions that may be undecided or on their way to stable storage.
     // reliability.md rule 2, F17
     pub pending_bytes_max: usize,
+    /// Bytes that wait for our own disk above which nothing more is read before we are established.
+    // reliability.md rule 2
+    pub sync_bytes_max: usize,
     /// How a tree that comes as a snapshot is kept.
     pub tree: TreeConfig,
 }
@@ -99,6 +102,16 @@ pub enum Output {
     /// Bytes wait for the leader: take them with [`Learner::outgoing`](super::Learner::outgoing).
     Send {
         /// On which link.
+        link: ConnId,
+    },
+    /// Stop reading from the link: our own disk is behind.
+    Pause {
+        /// Which one.
+        link: ConnId,
+    },
+    /// Read from the link again.
+    Resume {
+        /// Which one.
         link: ConnId,
     },
     /// End the link after sending what waits for it.

@@ -23,6 +23,7 @@
 // I13
 
 mod doors;
+mod flow;
 mod packets;
 mod sync;
 mod traffic;
@@ -60,6 +61,8 @@ pub struct Learner {
     link: Option<ConnId>,
     /// What came and is not a whole packet yet, or has to wait.
     received: Vec<u8>,
+    /// Whether nothing is read from the link, since our own disk is behind.
+    is_paused: bool,
     out: Writer,
     is_announced: bool,
     keeping: Keeping,
@@ -157,6 +160,7 @@ impl Learner {
             epoch: Epoch::new(0),
             link: None,
             received: Vec::new(),
+            is_paused: false,
             out: Writer::new(),
             is_announced: false,
             keeping: Keeping::Log,
@@ -208,6 +212,7 @@ impl Learner {
             Input::Pong(touches) => self.pong(touches),
             Input::Timeout => self.timeout(now),
         }
+        self.regulate(now);
         self.check();
     }
 
@@ -313,6 +318,8 @@ impl Learner {
     /// The leader gave a sign of life, or has to give one from here on.
     fn touch(&mut self, now: Instant) {
         let ticks = match &self.phase {
+            // It cannot be heard.
+            _ if self.is_paused => None,
             Phase::Registering
             | Phase::Choosing
             | Phase::Loading(..)

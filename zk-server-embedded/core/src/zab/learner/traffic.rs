@@ -77,8 +77,7 @@ impl Learner {
             self.lose(Loss::Violation);
             return false;
         };
-        // The history a leader begins with is as long as it is.
-        if self.held_bytes() > self.config.pending_bytes_max && self.is_established() {
+        if self.is_behind() {
             tracing::warn!(?zxid, "more is proposed than our disk and the others' keep up with");
             self.lose(Loss::Behind);
             return false;
