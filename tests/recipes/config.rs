@@ -9,9 +9,13 @@ use zk_proto::client::OpCode;
 use zk_recipes::config::{Config, ConfigError, ConfigValue, Version, spring};
 use zk_server_embedded::testing::Applied;
 
-use crate::world::{World, in_time, session};
+use crate::{
+    clocks::Stepped,
+    world::{World, in_time, session},
+};
 
 const PATH: &str = "/config/shop";
+const CURRENT: &str = "/config/shop/current";
 
 /// Keys of a large publication.
 const KEYS: usize = 1_000;
@@ -119,6 +123,47 @@ async fn f3_a_publication_whose_answer_is_lost_happens_once() {
         assert_eq!(history.last().copied(), number.ok());
         world.server.clear_faults().await.expect("a running server");
     }
+}
+
+#[tokio::test]
+async fn f3_a_rollback_whose_answer_is_lost_happens_once() {
+    let world = World::start().await;
+    let config = open(&world).await;
+    for number in 1..=3 {
+        config.publish(&json!({"n": number})).await.expect("published");
+    }
+    for (applied, number) in [(Applied::Yes, 1), (Applied::No, 2)] {
+        let before = pointer(&world).await.1;
+        world.server.lose_reply(OpCode::Multi, "/", applied).await.expect("a running server");
+        in_time("a rollback", config.rollback(number)).await.expect("done");
+        assert_eq!(
+            pointer(&world).await,
+            (format!("v{number}"), before.following()),
+            "{applied:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn f3_a_rollback_whose_answer_is_lost_undoes_no_later_publication() {
+    let world = World::start().await;
+    let clock = Arc::new(Stepped::here());
+    let zk = world.client_on(clock.clone()).await;
+    let ours: Config<Value> =
+        in_time("configuration", Config::open(&zk, PATH)).await.expect("open");
+    let theirs = open(&world).await;
+    for number in 1..=3 {
+        ours.publish(&json!({"n": number})).await.expect("published");
+    }
+    world.server.lose_reply(OpCode::Multi, "/", Applied::Yes).await.expect("a running server");
+    world.server.refuse_connections(true).await.expect("a running server");
+    let rollback = tokio::spawn(async move { ours.rollback(1).await });
+    world.until("the rollback", |look| look.data(CURRENT) == Some(b"v1")).await;
+    assert_eq!(theirs.publish_if(&json!({"n": 4}), Some(1)).await, Ok(4));
+    world.server.refuse_connections(false).await.expect("a running server");
+    let error = world.step_until_end(&clock, rollback).await.expect_err("nobody knows");
+    assert_eq!(error.outcome(), Outcome::Unknown);
+    assert_eq!(pointer(&world).await.0, "v4");
 }
 
 #[tokio::test]
@@ -338,6 +383,13 @@ async fn opening_and_publishing_may_be_given_up_at_any_moment() {
 
 pub(crate) fn large(round: usize) -> Value {
     (0..KEYS).map(|key| (format!("key-{key}"), json!(round))).collect()
+}
+
+/// Which version is in force, and how often that has changed.
+async fn pointer(world: &World) -> (String, zk_client::Version) {
+    let look = world.look().await;
+    let (data, node) = (look.data(CURRENT).expect("the pointer"), look.node(CURRENT));
+    (String::from_utf8_lossy(data).into_owned(), node.expect("the pointer").stat.version)
 }
 
 async fn open(world: &World) -> Config<Value> {

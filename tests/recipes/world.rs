@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use tokio::task::JoinHandle;
 use zk_client::{Client, Runtime, SessionId};
 use zk_server_embedded::testing::{Snapshot, TestServer};
 use zk_tests::subject::word_of;
@@ -13,6 +14,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Long enough that no session ends by itself.
 const SESSION: Duration = Duration::from_secs(20);
+
+/// How far a clock goes on by hand between two looks.
+const STEP: Duration = Duration::from_millis(1);
 
 pub(crate) struct World {
     pub(crate) server: TestServer,
@@ -79,12 +83,24 @@ impl World {
         in_time("watches", watched).await;
     }
 
+    /// Lets time pass by a clock until a task has ended.
+    pub(crate) async fn step_until_end<T>(&self, clock: &Stepped, task: JoinHandle<T>) -> T {
+        in_time("end", async {
+            while !task.is_finished() {
+                clock.step(STEP);
+                self.look().await;
+            }
+        })
+        .await;
+        task.await.expect("no panic")
+    }
+
     /// Starts to wait for a lock and comes back once the one before is watched.
     pub(crate) async fn stand_behind<A: Future<Output: Send> + Send + 'static>(
         &self,
         path: &str,
         acquire: A,
-    ) -> tokio::task::JoinHandle<A::Output> {
+    ) -> JoinHandle<A::Output> {
         let watchers = self.look().await.watchers(path).len();
         let waiting = tokio::spawn(acquire);
         self.until("a watch", |look| look.watchers(path).len() > watchers).await;

@@ -20,6 +20,11 @@ use crate::{
 /// to be gone. A barrier that is lifted and set again at once may be passed by some and not by
 /// others.
 ///
+/// # What it cannot promise
+/// The node tells nobody who set it. When the answer to [`Barrier::set`] is lost, and somebody
+/// lifts the barrier before we are connected again, it is set once more; [`Barrier::lift`] may
+/// likewise lift one that somebody has set since. Let one process do both where that matters.
+///
 /// # Examples
 /// ```no_run
 /// # async fn example(zk: zk_client::Client) -> Result<(), Box<dyn std::error::Error>> {

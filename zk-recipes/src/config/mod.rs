@@ -286,7 +286,8 @@ impl<T: Serialize + DeserializeOwned + Send + Sync + 'static> Config<T> {
     ///
     /// # Errors
     /// [`ConfigError`], and nothing has changed; except that nobody knows when its outcome is
-    /// unknown: doing it again does no harm.
+    /// unknown, which is so only when the answer was lost, and then the session ended, or others
+    /// put versions in force. Doing it again may undo what they have published.
     ///
     /// # Cancel safety
     /// Dropped while it waits, it may or may not be done.

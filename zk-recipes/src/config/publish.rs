@@ -211,13 +211,32 @@ impl Publisher {
                 Err(MultiError::Failed {
                     code: ErrorCode::BadVersion | ErrorCode::NoNode, ..
                 }) => {}
-                // Twice is as good as once.
+                Err(error) if error.outcome() == Outcome::Unknown && self.may_pass(&error) => {
+                    match self.was_put(number, expected).await {
+                        Some(true) => return Ok(()),
+                        Some(false) => pauses.pause(self.client.runtime()).await,
+                        // Once more might undo what others have published since.
+                        None => return Err(error.into()),
+                    }
+                }
                 Err(error) if self.may_pass(&error) => {
                     pauses.pause(self.client.runtime()).await;
                 }
                 Err(error) => return Err(error.into()),
             }
         }
+    }
+
+    /// Whether a version was put in force where the pointer's node was expected to have a version;
+    /// `None` when nobody knows any more.
+    async fn was_put(&self, number: u64, expected: Version) -> Option<bool> {
+        // Behind the sync a request of ours whose answer was lost has happened, or never will.
+        let (in_force, version) = self.in_force().await.ok()??;
+        if version == expected {
+            return Some(false);
+        }
+        // Whoever set it first took the version that ours would have.
+        (version == expected.following()).then_some(in_force == number)
     }
 
     fn transaction(
