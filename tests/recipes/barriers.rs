@@ -8,14 +8,15 @@ use std::{
     time::Duration,
 };
 
-use zk_client::{Client, Outcome, RequestError};
+use zk_client::{Client, ClientBuilder, Outcome, RequestError};
 use zk_proto::client::OpCode;
 use zk_recipes::{
-    Barrier, BarrierError, BarrierLayout, DoubleBarrier, DoubleBarrierError, LockError,
+    Barrier, BarrierError, BarrierLayout, DoubleBarrier, DoubleBarrierError, LockError, Lost,
 };
 use zk_server_embedded::testing::Applied;
 
 use crate::{
+    clocks::Stepped,
     dropping::{POLLS_MAX, poll_at_most},
     world::{World, in_time, session},
 };
@@ -25,6 +26,12 @@ const READY: &str = "/barriers/one/ready";
 
 fn barrier(zk: &Client) -> Barrier {
     Barrier::new(zk, PATH).expect("a path")
+}
+
+/// Whose requests have no end of their own in any test.
+fn patient(world: &World) -> ClientBuilder {
+    let builder = Client::builder(world.server.connect_string());
+    builder.session_timeout(Duration::from_secs(20)).operation_timeout(Duration::from_secs(3_600))
 }
 
 fn double(zk: &Client, members: usize) -> DoubleBarrier {
@@ -220,6 +227,37 @@ async fn pitfall_27_leaving_has_an_end() {
     assert_eq!(world.line(PATH).await.len(), 2, "the other one, and `ready`");
     in_time("departure", two.leave()).await.expect("left");
     assert!(world.line(PATH).await.is_empty());
+}
+
+#[tokio::test]
+async fn pitfall_27_leaving_has_an_end_for_who_is_cut_off() {
+    let world = World::start().await;
+    let (zk, other) = (patient(&world).connect().await, world.client().await);
+    let (one, two) = (double(&zk.expect("a session"), 2), double(&other, 2));
+    let both = async { tokio::join!(one.enter(), two.enter()) };
+    let (one, two) = in_time("entrance", both).await;
+    let (one, two) = (one.expect("inside"), two.expect("inside"));
+    let lost = one.lost();
+    world.cut_off().await;
+    let refused = in_time("end", one.leave_within(Duration::from_millis(50))).await;
+    assert_eq!(refused, Err(DoubleBarrierError::Stand(LockError::TimedOut)));
+    assert_eq!(in_time("news", lost).await, Lost::Released);
+    world.server.refuse_connections(false).await.expect("running");
+    world.until("its node has gone", |look| look.ephemerals() == [two.path()]).await;
+}
+
+#[tokio::test]
+async fn pitfall_27_entering_has_an_end_for_who_is_cut_off() {
+    let world = World::start().await;
+    let clock = Arc::new(Stepped::here());
+    let zk = patient(&world).runtime(clock.clone()).connect().await.expect("a session");
+    let barrier = double(&zk, 2);
+    let limit = Duration::from_secs(1);
+    let entering = tokio::spawn(async move { barrier.enter_within(limit).await });
+    world.until_watches(1).await;
+    world.cut_off().await;
+    let refused = world.step_until_end(&clock, entering).await.expect_err("alone");
+    assert_eq!(refused, DoubleBarrierError::Stand(LockError::TimedOut));
 }
 
 #[tokio::test]

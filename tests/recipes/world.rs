@@ -83,6 +83,12 @@ impl World {
         in_time("watches", watched).await;
     }
 
+    /// Breaks all connections and lets nobody in again.
+    pub(crate) async fn cut_off(&self) {
+        self.server.refuse_connections(true).await.expect("a running server");
+        self.server.drop_all_connections().await.expect("a running server");
+    }
+
     /// Lets time pass by a clock until a task has ended.
     pub(crate) async fn step_until_end<T>(&self, clock: &Stepped, task: JoinHandle<T>) -> T {
         in_time("end", async {

@@ -13,7 +13,7 @@ use std::{collections::BTreeSet, ops::Deref, time::Duration};
 use futures::future::{Either, select};
 use zk_client::{
     ChildrenError, Client, CreateError, DeleteError, EventKind, ExistsError, GetError, Instant,
-    OneshotWatcher, OperationError as _, Outcome, PathError, ZnodePath,
+    OneshotWatcher, OperationError as _, Outcome, PathError, RequestError, ZnodePath,
 };
 
 use crate::{
@@ -26,6 +26,9 @@ use crate::{
 
 /// What says that there are enough.
 const READY: &str = "ready";
+
+/// How long an answer is waited for, at least, that is asked for at the end of the time given.
+const LAST_ANSWER: Duration = Duration::from_secs(1);
 
 /// A barrier for a fixed number of members: it opens once all are there, and once all have left
 /// again.
@@ -111,7 +114,7 @@ pub enum DoubleBarrierError {
     /// Our node cannot be deleted; a background task keeps trying.
     #[error("cannot leave: {0}")]
     Leave(ReleaseError),
-    /// The node `ready` cannot be deleted; all have left.
+    /// The node `ready` cannot be deleted, or not in the time given; all have left.
     #[error("cannot clean up: {0}")]
     Clean(DeleteError),
 }
@@ -163,7 +166,7 @@ impl DoubleBarrier {
     }
 
     /// As [`DoubleBarrier::enter`], for so long at most. Who finds at the end of that time that all
-    /// are there has entered.
+    /// are there has entered; the answer to that last look is waited for a second at most.
     ///
     /// # Errors
     /// As [`DoubleBarrier::enter`]; [`LockError::TimedOut`] inside of
@@ -190,13 +193,14 @@ impl DoubleBarrier {
         let mut has_opened = false;
         loop {
             let is_last_look = deadline.is_some_and(|at| at <= line.client().runtime().now());
-            let is_open = match self.look(&place, &ready, has_opened).await {
-                Ok(Look::Open) => true,
-                Ok(Look::Unknown | Look::Waiting(_)) if is_last_look => {
+            let until = if is_last_look { last_answer(&line, deadline) } else { deadline };
+            let is_open = match within(&line, until, self.look(&place, &ready, has_opened)).await {
+                Some(Ok(Look::Open)) => true,
+                Some(Ok(Look::Unknown | Look::Waiting(_))) | None if is_last_look => {
                     return Err(Failure::TimedOut.into());
                 }
-                Ok(Look::Unknown) => false,
-                Ok(Look::Waiting(change)) => {
+                Some(Ok(Look::Unknown)) | None => false,
+                Some(Ok(Look::Waiting(change))) => {
                     pauses = Pace::new();
                     match within(&line, deadline, change).await {
                         // It may be gone again by the time we look.
@@ -206,7 +210,7 @@ impl DoubleBarrier {
                     }
                     false
                 }
-                Err(error) => {
+                Some(Err(error)) => {
                     if is_last_look || !error.is_passing() {
                         return Err(error);
                     }
@@ -215,9 +219,15 @@ impl DoubleBarrier {
                     false
                 }
             };
+            if !is_open {
+                continue;
+            }
             // The session may have ended on the way, and our node with it.
-            if is_open && line.is_alive(&place, Patience::Endless).await? {
-                return Ok(Inside { grip: Grip::new(place, self.margin) });
+            match within(&line, until, line.is_alive(&place, Patience::Endless)).await {
+                Some(Ok(true)) => return Ok(Inside { grip: Grip::new(place, self.margin) }),
+                Some(Ok(false)) | None if is_last_look => return Err(Failure::TimedOut.into()),
+                Some(Ok(false)) | None => {}
+                Some(Err(failure)) => return Err(failure.into()),
             }
         }
     }
@@ -323,7 +333,8 @@ impl Inside {
         Box::pin(self.leave_until(None)).await
     }
 
-    /// As [`Inside::leave`], for so long at most.
+    /// As [`Inside::leave`], for so long at most, and a second more for the answer to a last
+    /// request.
     ///
     /// # Errors
     /// As [`Inside::leave`]; [`LockError::TimedOut`] inside of [`DoubleBarrierError::Stand`] when
@@ -348,14 +359,16 @@ impl Inside {
         let mut pauses = Pace::new();
         let mut first_seen: Option<BTreeSet<String>> = None;
         let is_deserted = loop {
-            let mut names = match line.list().await {
-                Ok(children) => children.names,
-                Err(ChildrenError::NoNode { .. }) => Vec::new(),
-                Err(error) => {
+            let mut names = match within(&line, deadline, line.list()).await {
+                Some(Ok(children)) => children.names,
+                Some(Err(ChildrenError::NoNode { .. })) => Vec::new(),
+                Some(Err(error)) => {
                     crate::line::bear(error, Patience::Endless, Failure::List)?;
-                    pauses.pause(line.client().runtime()).await;
+                    let pause = pauses.pause(line.client().runtime());
+                    let _ = within(&line, deadline, pause).await;
                     continue;
                 }
+                None => return Err(self.give_up(&line, deadline).await),
             };
             names.retain(|name| name != READY);
             let present = names.len();
@@ -366,38 +379,40 @@ impl Inside {
             let (Some(lowest), Some(highest)) = (names.first(), names.last()) else {
                 break present == 0;
             };
-            if is_in && names.len() == 1 {
-                self.go().await?;
-                break present == 1;
-            }
+            let is_last = is_in && names.len() == 1;
             let other = if is_in && *lowest == own { highest } else { lowest };
-            if is_in && *lowest != own {
-                self.go().await?;
+            if is_last || (is_in && *lowest != own) {
+                match within(&line, deadline, self.go()).await {
+                    Some(gone) => gone?,
+                    None => return Err(self.give_up(&line, deadline).await),
+                }
+            }
+            if is_last {
+                break present == 1;
             }
             let other = line.child_path(other);
             match within(&line, deadline, wait_for(&line, &other)).await {
                 Some(Ok(())) => pauses = Pace::new(),
                 Some(Err(error)) if error.is_passing() => {
-                    pauses.pause(line.client().runtime()).await;
+                    let pause = pauses.pause(line.client().runtime());
+                    let _ = within(&line, deadline, pause).await;
                 }
                 Some(Err(error)) => return Err(error),
-                None => {
-                    self.go().await?;
-                    return Err(Failure::TimedOut.into());
-                }
+                None => return Err(self.give_up(&line, deadline).await),
             }
         };
         if !is_deserted {
             // `ready` is for those of the next round to make, and to delete.
             return Ok(());
         }
-        let (client, ready) = (line.client(), line.child_path(READY));
-        match persist(client, || client.delete(&ready).send()).await {
-            Ok(()) | Err(DeleteError::NoNode { .. }) => Ok(()),
-            Err(error) => match error.session_end() {
-                Some(end) => Err(Failure::SessionOver(end).into()),
-                None => Err(DoubleBarrierError::Clean(error)),
-            },
+        clean(&line, last_answer(&line, deadline)).await
+    }
+
+    /// Goes although others are still there. What cannot be done soon is left to the background.
+    async fn give_up(&mut self, line: &Line, deadline: Option<Instant>) -> DoubleBarrierError {
+        match within(line, last_answer(line, deadline), self.go()).await {
+            Some(Err(error)) => error,
+            Some(Ok(())) | None => Failure::TimedOut.into(),
         }
     }
 
@@ -424,6 +439,28 @@ async fn wait_for(line: &Line, path: &str) -> Result<(), DoubleBarrierError> {
             None => Err(DoubleBarrierError::Watch(error)),
         },
     }
+}
+
+/// Deletes `ready`, so that those of the next round wait for each other.
+async fn clean(line: &Line, until: Option<Instant>) -> Result<(), DoubleBarrierError> {
+    let (client, ready) = (line.client(), line.child_path(READY));
+    let cleaning = persist(client, || client.delete(&ready).send());
+    match within(line, until, cleaning).await {
+        Some(Ok(()) | Err(DeleteError::NoNode { .. })) => Ok(()),
+        Some(Err(error)) => match error.session_end() {
+            Some(end) => Err(Failure::SessionOver(end).into()),
+            None => Err(DoubleBarrierError::Clean(error)),
+        },
+        None => {
+            let outcome = Outcome::Unknown;
+            Err(DoubleBarrierError::Clean(RequestError::DeadlinePassed { outcome }.into()))
+        }
+    }
+}
+
+/// The deadline, or somewhat later when it leaves no time for an answer.
+fn last_answer(line: &Line, deadline: Option<Instant>) -> Option<Instant> {
+    deadline.map(|at| at.max(line.client().runtime().now() + LAST_ANSWER))
 }
 
 /// Waits for something until the deadline; `None` when that comes first.
