@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use zk_client::{Client, ExpiryPolicy, Outcome};
+use zk_client::{Client, CreateMode, ExpiryPolicy, Outcome};
 use zk_proto::client::OpCode;
 use zk_recipes::{Lost, TimedLease, TimedLeaseError};
 use zk_server_embedded::testing::Applied;
@@ -107,6 +107,25 @@ async fn it_is_renewed_by_whoever_has_it() {
     let refused = in_time("an answer", hold.renew()).await.expect_err("not ours");
     assert!(matches!(refused, TimedLeaseError::Lost(_)), "{refused:?}");
     assert_eq!(refused.outcome(), Outcome::Rejected);
+}
+
+#[tokio::test]
+async fn a_renewal_that_comes_after_the_end_is_none_and_keeps_nobody_out() {
+    let world = World::start().await;
+    let (zk, other) = (world.client().await, world.client().await);
+    let ours = lease(&zk, "ours", Duration::from_secs(3));
+    let mut hold = ours.try_acquire().await.expect("an answer").expect("ours");
+    let lost = hold.lost();
+    let lock = format!("{PATH}/{}__lock__", "0".repeat(32));
+    let lock = other.create(&lock, b"").mode(CreateMode::EphemeralSequential).await;
+    let renewing = tokio::spawn(async move { (hold.renew().await, hold.is_held()) });
+    assert_eq!(in_time("its end", lost).await, Lost::Ended);
+    other.delete(&lock.expect("created").path).await.expect("deleted");
+    let (renewed, is_held) = in_time("an answer", renewing).await.expect("no panic");
+    assert_eq!(renewed, Err(TimedLeaseError::Lost(Lost::Ended)));
+    assert!(!is_held);
+    let theirs = lease(&other, "theirs", HOUR).try_acquire().await.expect("an answer");
+    assert!(theirs.is_some(), "nobody has it");
 }
 
 #[tokio::test]

@@ -109,8 +109,9 @@ impl TimedHold {
     /// Makes it ours for another whole duration from now on.
     ///
     /// # Errors
-    /// [`TimedLeaseError::Lost`] when it is not ours any more. After the others it is ours until
-    /// the end that it had.
+    /// [`TimedLeaseError::Lost`] when it is not ours any more; also when it was renewed only after
+    /// its end, of which everybody has been told: it is given back then. After the others it is
+    /// ours until the end that it had.
     ///
     /// # Cancel safety
     /// Dropping the future counts as losing the lease: nobody knows then which record there is.
@@ -123,15 +124,27 @@ impl TimedHold {
         let renewed = self.slot.take(Some(self.grant.czxid)).await;
         unclear.settle();
         let renewed = match renewed {
-            Ok(Some(grant)) => {
-                self.grant = grant;
-                Ok(())
-            }
+            Ok(Some(grant)) => return self.go_on(grant).await,
             Ok(None) => Err(self.loss.set(Lost::Deleted { zxid: None }).into()),
             Err(error) => Err(error),
         };
         self.current.set(Some(self.grant));
         renewed
+    }
+
+    /// Goes on by another grant, unless the one before ended before that was known.
+    async fn go_on(&mut self, grant: Grant) -> Result<(), TimedLeaseError> {
+        let before = std::mem::replace(&mut self.grant, grant);
+        self.current.set(Some(grant));
+        // Who watches looks at the clock first and at the grant then; we the other way round.
+        if self.loss.get().is_none() && self.slot.client().runtime().now() < before.end {
+            return Ok(());
+        }
+        let lost = self.loss.set(Lost::Ended);
+        if let Err(error) = self.slot.give_back(grant.czxid).await {
+            tracing::warn!(path = %self.path(), %error, "a lease renewed too late stays");
+        }
+        Err(lost.into())
     }
 
     /// Gives it back before its end.
@@ -195,6 +208,8 @@ impl Watch {
                 }
             };
             match told {
+                // Renewed in the very moment of its end: the news are yet to be read.
+                Err(Lost::Ended) if self.is_renewed(newest) => {}
                 Err(lost) => return lost,
                 Ok(None) => return Lost::Released,
                 Ok(Some(grant)) => {
@@ -204,6 +219,12 @@ impl Watch {
                 }
             }
         }
+    }
+
+    fn is_renewed(&self, newest: Option<Grant>) -> bool {
+        let czxid = |grant: Option<Grant>| grant.map(|grant| grant.czxid);
+        let current = czxid(self.current.get());
+        current.is_some() && current != czxid(newest)
     }
 
     /// Waits for the end of what there was last, or until what there is is another.
