@@ -132,6 +132,20 @@ async fn static_and_permanent_instances_outlive_their_session() {
 }
 
 #[tokio::test]
+async fn a_permanent_instance_outlives_the_session_of_a_dynamic_one_before_it() {
+    let world = World::start().await;
+    let (zk, former) = discovery(&world).await;
+    let dynamic = register(&former, billing("one")).await;
+    let (_other, discovery) = discovery(&world).await;
+    let permanent = billing("one").service_type(ServiceType::Permanent);
+    drop(register(&discovery, permanent.clone()).await);
+    let presence = dynamic.presence();
+    drop(dynamic);
+    zk.close().await.expect("closed");
+    assert_eq!(data(&world, NODE).await, permanent, "{presence:?}");
+}
+
+#[tokio::test]
 async fn names_and_ids_are_one_name_each_and_stay() {
     let world = World::start().await;
     let (_zk, discovery) = discovery(&world).await;

@@ -3,7 +3,8 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use zk_client::{
-    AddWatchMode, Client, EventKind, ExpiryPolicy, Outcome, SessionEnd, SessionId, WatchItem,
+    Acl, AddWatchMode, AuthId, Client, EventKind, ExpiryPolicy, Outcome, Perms, SessionEnd,
+    SessionId, WatchItem,
 };
 use zk_proto::client::OpCode;
 use zk_recipes::{CacheEvent, GroupMember, NodeError, PersistentNode, PersistentTtlNode, Presence};
@@ -240,14 +241,54 @@ async fn what_others_write_into_it_stays_until_it_is_made_again() {
 async fn a_node_that_cannot_be_replaced_is_told_of_and_tried_again() {
     let world = World::start().await;
     let (zk, other) = (world.client().await, world.client().await);
-    other.create("/members", b"").await.expect("created");
-    other.create(PATH, b"").await.expect("created");
-    other.create("/members/one/child", b"").await.expect("created");
+    other.create("/members", b"").acl(&undeletable()).await.expect("created");
+    other.create(PATH, b"theirs").ephemeral().await.expect("created");
     let node = PersistentNode::new(&zk, PATH, "1").expect("a path");
-    let refused = in_time("an answer", node.ready()).await.expect_err("it has a child");
+    let refused = in_time("an answer", node.ready()).await.expect_err("not ours to delete");
     assert!(matches!(refused, NodeError::Replace(_)), "{refused:?}");
-    other.delete("/members/one/child").await.expect("deleted");
+    assert_eq!(world.look().await.data(PATH), Some(&b"theirs"[..]));
+    other.close().await.expect("closed");
     world.until("our node", |look| look.data(PATH) == Some(b"1")).await;
+}
+
+#[tokio::test]
+async fn a_node_that_was_made_to_stay_is_not_replaced_by_an_ephemeral_one() {
+    let world = World::start().await;
+    let (zk, other) = (world.client().await, world.client().await);
+    other.create("/members", b"").await.expect("created");
+    other.create(PATH, b"theirs").await.expect("created");
+    let node = PersistentNode::new(&zk, PATH, "ours").expect("a path");
+    let refused = in_time("an answer", node.ready()).await.expect_err("it is somebody's");
+    assert_eq!((&refused, refused.outcome()), (&NodeError::Lasting, Outcome::Rejected));
+    in_time("the end", node.remove()).await.expect("there is nothing of ours");
+    assert_eq!(world.look().await.data(PATH), Some(&b"theirs"[..]));
+
+    // Whoever waits comes in once it has gone.
+    let _node = PersistentNode::new(&zk, PATH, "ours").expect("a path");
+    zk.sync(PATH).await.expect("synced");
+    other.delete(PATH).await.expect("deleted");
+    world.until("our node", |look| look.data(PATH) == Some(b"ours")).await;
+}
+
+#[tokio::test]
+async fn a_node_that_is_to_stay_takes_the_place_of_an_ephemeral_one() {
+    let world = World::start().await;
+    let (zk, former) = (world.client().await, world.client().await);
+    former.create("/members", b"").await.expect("created");
+    former.create(PATH, b"here").ephemeral().await.expect("created");
+    let node = PersistentNode::builder(&zk, PATH).data("here").persistent();
+    let node = node.build().expect("a path");
+    in_time("the node", node.ready()).await.expect("there");
+    let stat = world.look().await.node(PATH).expect("there").stat;
+    assert_eq!(stat.ephemeral_owner, SessionId::NONE, "it goes with no session");
+
+    let path = "/members/two";
+    former.create(path, b"here").ephemeral().await.expect("created");
+    let ttl = PersistentTtlNode::new(&zk, path, "here", Duration::from_secs(60)).expect("a path");
+    in_time("the node", ttl.ready()).await.expect("there");
+    former.close().await.expect("closed");
+    let look = world.look().await;
+    assert!(look.data(PATH).is_some() && look.data(path).is_some());
 }
 
 #[tokio::test]
@@ -360,6 +401,12 @@ async fn an_id_is_one_name() {
     for id in ["", "a/b", "..", "a\0"] {
         assert!(GroupMember::join(&zk, "/members", id, "").is_err(), "{id:?}");
     }
+}
+
+/// Everybody may do everything but delete what is below.
+fn undeletable() -> [Acl; 1] {
+    let perms = Perms::READ | Perms::WRITE | Perms::CREATE | Perms::ADMIN;
+    [Acl::new(perms, AuthId::new("world", "anyone"))]
 }
 
 fn names(member: &GroupMember) -> Vec<String> {

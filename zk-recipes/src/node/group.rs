@@ -50,7 +50,7 @@ pub enum GroupError {
 
 impl GroupMember {
     /// Joins the group at a path under an id of one's own. Whoever joins under an id that is taken
-    /// replaces who was there; see [`PersistentNode`].
+    /// by another session replaces who was there; see [`PersistentNode`].
     ///
     /// # Errors
     /// [`PathError`] when the path or the id is not a legal one.

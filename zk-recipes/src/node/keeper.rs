@@ -45,10 +45,14 @@ pub enum NodeError {
     /// The node's data cannot be set.
     #[error("cannot set the node: {0}")]
     Set(SetError),
-    /// The path is taken by a node of somebody else that cannot be replaced: for instance because
-    /// it has children.
+    /// The path is taken by another session's node that cannot be replaced: for instance because
+    /// only somebody else may delete it.
     #[error("cannot replace somebody else's node: {0}")]
     Replace(MultiError),
+    /// A node stands at the path that goes with no session, where an ephemeral one was asked for.
+    /// It is somebody's who meant it to stay, and is not replaced.
+    #[error("the path is taken by a node that is not ephemeral")]
+    Lasting,
     /// The node cannot be deleted.
     #[error("cannot delete the node: {0}")]
     Delete(DeleteError),
@@ -58,7 +62,7 @@ impl NodeError {
     /// What is known about the last attempt.
     pub const fn outcome(&self) -> Outcome {
         match self {
-            Self::SessionOver(_) => Outcome::Rejected,
+            Self::SessionOver(_) | Self::Lasting => Outcome::Rejected,
             Self::Create(error) => error.outcome(),
             Self::Read(error) => error.outcome(),
             Self::Sync(error) => error.outcome(),
@@ -71,7 +75,7 @@ impl NodeError {
     /// Whether it passes by itself. Servers that serve reads only are passed by.
     pub(super) fn is_passing(&self) -> bool {
         match self {
-            Self::SessionOver(_) => false,
+            Self::SessionOver(_) | Self::Lasting => false,
             Self::Create(error) => {
                 matches!(error, CreateError::NotReadOnly { .. }) || may_pass(error)
             }
@@ -253,11 +257,19 @@ impl Keeper {
                 // An answer without a session comes from no server.
                 let Some(epoch) = seen.epoch else { return Ok(Look::Again) };
                 let (node, change) = seen.value;
-                if self.kind == Kind::Ephemeral && node.stat.ephemeral_owner != epoch.session {
-                    self.tell(Presence::Absent, None);
-                    return self.replace(&node.stat, data, wish.number).await;
+                let owner = node.stat.ephemeral_owner;
+                let is_wanted = match self.kind {
+                    Kind::Ephemeral => owner == epoch.session,
+                    Kind::Persistent | Kind::Ttl(_) => owner == SessionId::NONE,
+                };
+                if is_wanted {
+                    return self.mend(&node, epoch, change, data, wish.number).await;
                 }
-                self.mend(&node, epoch, change, data, wish.number).await
+                if owner == SessionId::NONE {
+                    return Err(NodeError::Lasting);
+                }
+                self.tell(Presence::Absent, None);
+                self.replace(&node.stat, data, wish.number).await
             }
             Err(GetError::NoNode { .. }) => self.create(data, wish.number).await,
             Err(error) => Err(NodeError::Read(error)),
@@ -312,8 +324,8 @@ impl Keeper {
         Ok(Look::Again)
     }
 
-    /// Puts our node in the place of another session's, perhaps our own former one's, so that
-    /// nobody ever finds the path without a node.
+    /// Puts our node in the place of a session's, perhaps our own former one's, so that nobody ever
+    /// finds the path without a node.
     async fn replace(&mut self, stat: &Stat, data: &Bytes, number: u64) -> Result<Look, NodeError> {
         let now = self.client.runtime().now();
         let timeout = self.client.session_timeout();
@@ -328,9 +340,15 @@ impl Keeper {
             Some(_) => self.rivalry = Pace::new(),
             None => {}
         }
-        let mode = CreateMode::Ephemeral;
         let multi = self.client.multi().delete(&self.path, stat.version);
-        match multi.create_with_acl(&self.path, data, mode, &self.acl).commit().await {
+        let (path, acl) = (&self.path, &self.acl);
+        let multi = match self.kind {
+            Kind::Ephemeral => multi.create_with_acl(path, data, CreateMode::Ephemeral, acl),
+            Kind::Persistent => multi.create_with_acl(path, data, CreateMode::Persistent, acl),
+            // Nobody can ask for another list of those with a time to live.
+            Kind::Ttl(ttl) => multi.create_with_ttl(path, data, CreateMode::PersistentTtl, ttl),
+        };
+        match multi.commit().await {
             Ok(_) => {
                 self.replaced = Some(self.client.runtime().now());
                 Ok(Look::Again)

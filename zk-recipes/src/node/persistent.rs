@@ -28,6 +28,9 @@ use super::keeper::{Keeper, Kind, NodeError, Presence, Standing, Want, Wish};
 ///   and started again, is replaced in one transaction: nobody finds the path empty. Nothing is
 ///   replaced twice within a session timeout without a pause, should two processes keep the same
 ///   path.
+/// - A node that is to stay does not go with a session: an ephemeral one at the same path is
+///   replaced likewise. The other way round, an ephemeral node never takes the place of one that
+///   is not: that is told as [`crate::NodeError::Lasting`].
 /// - What somebody else writes into the node stays until [`PersistentNode::set`] or until the node
 ///   has to be made again.
 ///
