@@ -167,6 +167,41 @@ async fn f3_a_rollback_whose_answer_is_lost_undoes_no_later_publication() {
 }
 
 #[tokio::test]
+async fn f3_a_publication_whose_answer_is_lost_is_not_made_again_over_later_ones() {
+    let world = World::start().await;
+    let clock = Arc::new(Stepped::here());
+    let zk = world.client_on(clock.clone()).await;
+    let ours: Config<Value> =
+        in_time("configuration", Config::open(&zk, PATH)).await.expect("open");
+    let other = world.client().await;
+    let theirs = Config::<Value>::builder(&other, PATH).keep(0);
+    let theirs = in_time("configuration", theirs.open()).await.expect("open");
+    ours.publish(&json!({"n": 1})).await.expect("published");
+    world.server.lose_reply(OpCode::Multi, "/", Applied::Yes).await.expect("a running server");
+    world.server.refuse_connections(true).await.expect("a running server");
+    let publication = tokio::spawn(async move { ours.publish(&json!({"n": 2})).await });
+    world.until("the publication", |look| look.data(CURRENT) == Some(b"v2")).await;
+    assert_eq!(theirs.publish(&json!({"n": 3})).await, Ok(3));
+    assert_eq!(theirs.history().await.expect("an answer"), [3], "nothing tells of the second");
+    world.server.refuse_connections(false).await.expect("a running server");
+    let error = world.step_until_end(&clock, publication).await.expect_err("nobody knows");
+    assert_eq!(error.outcome(), Outcome::Unknown);
+    assert_eq!(pointer(&world).await.0, "v3");
+}
+
+#[tokio::test]
+async fn f3_the_first_publication_survives_a_lost_answer_on_the_way() {
+    for applied in [Applied::Yes, Applied::No] {
+        let world = World::start().await;
+        let config = open(&world).await;
+        let op = OpCode::CreateContainer;
+        world.server.lose_reply(op, "/config", applied).await.expect("a running server");
+        let number = in_time("a publication", config.publish(&json!({"n": 1}))).await;
+        assert_eq!(number, Ok(1), "{applied:?}");
+    }
+}
+
+#[tokio::test]
 async fn what_is_not_good_is_neither_published_nor_taken_over() {
     let world = World::start().await;
     let zk = world.client().await;

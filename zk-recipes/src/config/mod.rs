@@ -230,7 +230,8 @@ impl<T: Serialize + DeserializeOwned + Send + Sync + 'static> Config<T> {
     ///
     /// # Errors
     /// [`ConfigError`], and nothing was published; except that nobody knows when its outcome is
-    /// unknown, which is so only when the session ended meanwhile.
+    /// unknown, which is so only when the answer was lost, and then the session ended, or others
+    /// published and have removed by now what would tell.
     ///
     /// # Cancel safety
     /// Dropped while it waits, it may or may not be published, as a whole.

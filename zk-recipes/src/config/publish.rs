@@ -18,6 +18,7 @@ use super::{
 use crate::{
     cache::{Cache, CachedNode},
     line::{Pace, is_passing, make_containers},
+    persist::persist,
 };
 
 /// Publishes below a path.
@@ -161,11 +162,11 @@ impl Publisher {
             let error = match publication.await {
                 Ok(_) => None,
                 Err(error) if error.outcome() == Outcome::Unknown && self.may_pass(&error) => {
-                    match self.is_ours(number, &id).await {
-                        Ok(true) => None,
-                        Ok(false) => Some(error),
-                        // Nobody knows any more.
-                        Err(_) => return Err(error.into()),
+                    match self.is_ours(number, &id, pointer).await {
+                        Ok(Some(true)) => None,
+                        Ok(Some(false)) => Some(error),
+                        // Once more might undo what others have published since.
+                        Ok(None) | Err(_) => return Err(error.into()),
                     }
                 }
                 Err(error) => Some(error),
@@ -183,7 +184,9 @@ impl Publisher {
             };
             match code {
                 Some(ErrorCode::NoNode) if pointer.is_none() => {
-                    make_containers(&self.client, &self.path, &Acl::open()).await?;
+                    let acl = Acl::open();
+                    let make = || make_containers(&self.client, &self.path, &acl);
+                    persist(&self.client, make).await?;
                 }
                 // Somebody else was quicker; what that means is seen next.
                 Some(ErrorCode::NodeExists | ErrorCode::BadVersion | ErrorCode::NoNode) => {}
@@ -259,23 +262,51 @@ impl Publisher {
         })
     }
 
-    /// Whether a version is the one that we have tried to publish.
-    async fn is_ours(&self, number: u64, id: &str) -> Result<bool, ConfigError> {
-        let path = self.path.child(&tree::name_of(number))?;
+    /// Whether a version is the one that we have tried to publish after the pointer was seen like
+    /// that; `None` when nobody knows any more.
+    async fn is_ours(
+        &self,
+        number: u64,
+        id: &str,
+        pointer: Option<Pointer>,
+    ) -> Result<Option<bool>, ConfigError> {
+        let (path, current) = (self.path.child(&tree::name_of(number))?, self.path.child(CURRENT)?);
         let mut pauses = Pace::new();
         loop {
             // Behind the sync a request of ours whose answer was lost has happened, or never will.
             let (synced, read) = (self.client.sync(&path), self.client.get(&path));
-            let result = match synced.await {
-                Ok(()) => read.await.map_err(ConfigError::from),
-                Err(error) => Err(error.into()),
-            };
-            match result {
-                Ok(node) => return Ok(node.data == id.as_bytes()),
-                Err(ConfigError::Read(GetError::NoNode { .. })) => return Ok(false),
+            let looked = self.client.get(&current);
+            match Self::judged(synced.await, read.await, looked.await, id, pointer) {
                 Err(error) if self.passes(&error) => pauses.pause(self.client.runtime()).await,
-                Err(error) => return Err(error),
+                result => return result,
             }
+        }
+    }
+
+    fn judged(
+        synced: Result<(), SyncError>,
+        read: Result<Node, GetError>,
+        looked: Result<Node, GetError>,
+        id: &str,
+        pointer: Option<Pointer>,
+    ) -> Result<Option<bool>, ConfigError> {
+        synced?;
+        match read {
+            Ok(node) => return Ok(Some(node.data == id.as_bytes())),
+            Err(GetError::NoNode { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+        // It may have been there and removed, as versions are once others are in force: that is,
+        // once the pointer was set more often than by us.
+        let by_us = pointer.map_or(Version::new(0), |(_, version)| version.following());
+        match looked {
+            Ok(node) => {
+                let version = node.stat.version;
+                let is_untouched = pointer.is_some_and(|(_, before)| before == version);
+                Ok((is_untouched || version == by_us).then_some(false))
+            }
+            Err(GetError::NoNode { .. }) => Ok(pointer.is_none().then_some(false)),
+            Err(error) => Err(error.into()),
         }
     }
 
