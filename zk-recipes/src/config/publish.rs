@@ -334,7 +334,11 @@ impl Publisher {
             // Both together hold only while this publication is in force, so that no version goes
             // that somebody has put in force again.
             let multi = self.client.multi().check(&current, next).check(&root, Version::ANY);
-            drop(delete_all(multi, &self.nodes(old, &ours.keys)?).commit());
+            let removal = delete_all(multi, &self.nodes(old, &ours.keys)?).commit();
+            // A request that nobody waits for is withdrawn as long as it is not under way.
+            self.client.runtime().spawn(Box::pin(async move {
+                let _ = removal.await;
+            }));
         }
         Ok(is_all)
     }
@@ -398,8 +402,9 @@ impl Publisher {
             Some(ours) => drop(published.insert(number, ours)),
             None => drop(published.remove(&number)),
         }
-        // Those that others have removed are not kept either.
-        while published.len() > self.kept.saturating_add(1) {
+        // Besides this one and those to be kept, the one that goes now. Those that others have
+        // removed are not kept either.
+        while published.len() > self.kept.saturating_add(2) {
             published.pop_first();
         }
     }
