@@ -292,6 +292,26 @@ async fn a_node_that_is_to_stay_takes_the_place_of_an_ephemeral_one() {
 }
 
 #[tokio::test]
+async fn what_cannot_be_removed_keeps_no_session_open() {
+    let world = World::start().await;
+    let (zk, other) = (world.client().await, world.client().await);
+    other.create("/members", b"").acl(&undeletable()).await.expect("created");
+    let node = PersistentNode::new(&zk, PATH, "1").expect("a path");
+    in_time("the node", node.ready()).await.expect("there");
+    let ours = session(&zk);
+    let mut presences = node.presences();
+    drop(node);
+    let refused = async {
+        while !matches!(presences.next().await, Some(Presence::Refused(NodeError::Delete(_)))) {}
+    };
+    in_time("a refusal", refused).await;
+    drop(zk);
+    world.until("no session", |look| look.session(ours).is_none()).await;
+    assert_eq!(world.look().await.data(PATH), None, "it went with the session");
+    in_time("the end", async { while presences.next().await.is_some() {} }).await;
+}
+
+#[tokio::test]
 async fn pitfall_39_a_removal_that_is_refused_is_tried_again() {
     let world = World::start().await;
     let (zk, other) = (world.client().await, world.client().await);

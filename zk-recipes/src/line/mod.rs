@@ -34,6 +34,7 @@ pub(crate) use self::{
     parents::make_containers,
     place::Place,
     queue::{Exclusive, Marks, Naming, Queue, ReadWrite, Rule, Together, Turn},
+    reach::Reach,
 };
 
 /// How often missing parents are made anew for one node, should they keep vanishing: a container

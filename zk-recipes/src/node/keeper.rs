@@ -9,17 +9,17 @@
 //! Nothing is concluded from the answer to a write: whatever it was, the node is read again. So an
 //! answer that was lost needs no rule of its own.
 
-use std::{pin::pin, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures::future::{BoxFuture, Either, select};
 use zk_client::{
     Acl, Changes, Client, CreateError, CreateMode, DeleteError, ErrorCode, GetError, Instant,
-    MultiError, Node, OneshotWatcher, OperationError, Outcome, SessionEnd, SessionEpoch, SessionId,
-    SetError, Stat, StateCell, SyncError, ZnodePath, Zxid,
+    MultiError, Node, OneshotWatcher, OperationError, Outcome, Runtime, SessionEnd, SessionEpoch,
+    SessionId, SetError, Stat, StateCell, SyncError, ZnodePath, Zxid,
 };
 
-use crate::line::{Pace, is_passing, make_containers};
+use crate::line::{Pace, Reach, is_passing, make_containers};
 
 /// Longest pause before a node is made again in another session, in milliseconds. What ends one
 /// session often ends many, and they must not all come back at once.
@@ -154,7 +154,8 @@ pub(super) enum Kind {
 
 #[derive(Debug)]
 pub(super) struct Keeper {
-    client: Client,
+    /// What goes with the session does not keep it open: its end does the same work.
+    reach: Reach,
     path: ZnodePath,
     kind: Kind,
     acl: Vec<Acl>,
@@ -187,15 +188,19 @@ enum Look {
 
 impl Keeper {
     pub(super) fn new(
-        client: Client,
+        client: &Client,
         path: ZnodePath,
         kind: Kind,
         acl: Vec<Acl>,
         wish: StateCell<Wish>,
         standing: StateCell<Standing>,
     ) -> Self {
+        let mut reach = Reach::new(client);
+        if kind == Kind::Ephemeral {
+            reach.loosen();
+        }
         Self {
-            client,
+            reach,
             path,
             kind,
             acl,
@@ -229,7 +234,7 @@ impl Keeper {
                     self.wait(change, wish.number).await;
                 }
                 Err(error) => {
-                    if let Some(end) = self.client.end() {
+                    if let Some(end) = self.end() {
                         return self.tell(Presence::Over(end), None);
                     }
                     let presence = if error.is_passing() {
@@ -239,7 +244,7 @@ impl Keeper {
                         Presence::Refused(error)
                     };
                     self.tell(presence, None);
-                    let pause = pauses.next(&**self.client.runtime());
+                    let pause = pauses.next(&**self.runtime());
                     self.wait(self.sleep(pause.unwrap_or_default()), wish.number).await;
                 }
             }
@@ -252,7 +257,8 @@ impl Keeper {
             Want::Gone => return self.remove().await,
             Want::Left => return Ok(Look::Left),
         };
-        match self.client.get_and_watch(&self.path).stamped().await {
+        let look = self.client()?.get_and_watch(&self.path).stamped();
+        match look.await {
             Ok(seen) => {
                 // An answer without a session comes from no server.
                 let Some(epoch) = seen.epoch else { return Ok(Look::Again) };
@@ -279,21 +285,25 @@ impl Keeper {
     async fn create(&mut self, data: &Bytes, number: u64) -> Result<Look, NodeError> {
         self.tell(Presence::Absent, None);
         if self.is_in_another_session() {
-            let pause = self.client.runtime().random() % (RETURN_MS_MAX + 1);
+            let pause = self.runtime().random() % (RETURN_MS_MAX + 1);
             self.wait(self.sleep(Duration::from_millis(pause)), number).await;
             return Ok(Look::Again);
         }
-        let create = self.client.create(&self.path, data).acl(&self.acl);
+        let client = self.client()?;
+        let create = client.create(&self.path, data).acl(&self.acl);
         let create = match self.kind {
             Kind::Ephemeral => create.ephemeral(),
             Kind::Persistent => create,
             Kind::Ttl(ttl) => create.ttl(ttl),
         };
-        match create.await {
+        let created = create.send();
+        drop(client);
+        match created.await {
             Ok(_) | Err(CreateError::NodeExists { .. }) => Ok(Look::Again),
             Err(CreateError::NoNode { .. }) => {
                 let Some(parent) = self.path.parent() else { return Ok(Look::Again) };
-                let made = make_containers(&self.client, &parent, &self.acl).await;
+                let client = self.client()?;
+                let made = make_containers(&client, &parent, &self.acl).await;
                 made.map(|()| Look::Again).map_err(NodeError::Create)
             }
             Err(error) => Err(NodeError::Create(error)),
@@ -316,7 +326,8 @@ impl Keeper {
             self.written = Some((stat.czxid, number));
             return Ok(Look::Fine { stat, epoch, change });
         }
-        match self.client.set(&self.path, data).await {
+        let set = self.client()?.set(&self.path, data).send();
+        match set.await {
             Ok(_) => self.written = Some((stat.czxid, number)),
             Err(SetError::NoNode { .. }) => {}
             Err(error) => return Err(NodeError::Set(error)),
@@ -327,20 +338,20 @@ impl Keeper {
     /// Puts our node in the place of a session's, perhaps our own former one's, so that nobody ever
     /// finds the path without a node.
     async fn replace(&mut self, stat: &Stat, data: &Bytes, number: u64) -> Result<Look, NodeError> {
-        let now = self.client.runtime().now();
-        let timeout = self.client.session_timeout();
+        let now = self.runtime().now();
+        let timeout = self.client()?.session_timeout();
         match self.replaced.take() {
             // Two who keep the same node would replace each other's for ever.
             Some(before) if now.since(before) < timeout => {
                 tracing::warn!(path = %self.path, "somebody else keeps the same node");
-                let pause = self.rivalry.next(&**self.client.runtime());
+                let pause = self.rivalry.next(&**self.reach.runtime());
                 self.wait(self.sleep(pause.unwrap_or_default()), number).await;
                 return Ok(Look::Again);
             }
             Some(_) => self.rivalry = Pace::new(),
             None => {}
         }
-        let multi = self.client.multi().delete(&self.path, stat.version);
+        let multi = self.client()?.multi().delete(&self.path, stat.version);
         let (path, acl) = (&self.path, &self.acl);
         let multi = match self.kind {
             Kind::Ephemeral => multi.create_with_acl(path, data, CreateMode::Ephemeral, acl),
@@ -348,9 +359,10 @@ impl Keeper {
             // Nobody can ask for another list of those with a time to live.
             Kind::Ttl(ttl) => multi.create_with_ttl(path, data, CreateMode::PersistentTtl, ttl),
         };
-        match multi.commit().await {
+        let replaced = multi.commit();
+        match replaced.await {
             Ok(_) => {
-                self.replaced = Some(self.client.runtime().now());
+                self.replaced = Some(self.runtime().now());
                 Ok(Look::Again)
             }
             Err(MultiError::Failed {
@@ -364,8 +376,9 @@ impl Keeper {
     /// The node is not to be there any more.
     async fn remove(&mut self) -> Result<Look, NodeError> {
         // Behind the sync every request of ours shows that was ever carried out.
-        let synced = self.client.sync(&self.path);
-        let look = self.client.get(&self.path).stamped();
+        let client = self.client()?;
+        let (synced, look) = (client.sync(&self.path), client.get(&self.path).stamped());
+        drop(client);
         synced.await.map_err(NodeError::Sync)?;
         let seen = match look.await {
             Ok(seen) => seen,
@@ -383,7 +396,8 @@ impl Keeper {
             return Ok(Look::Gone);
         }
         self.removing = Some(czxid);
-        match self.client.delete(&self.path).await {
+        let deletion = self.client()?.delete(&self.path).send();
+        match deletion.await {
             // Whatever is found there from here on is another one.
             Ok(()) | Err(DeleteError::NoNode { .. }) => Ok(Look::Gone),
             Err(error) => Err(NodeError::Delete(error)),
@@ -392,7 +406,7 @@ impl Keeper {
 
     /// Whether the last session that had the node is not the present one; once.
     fn is_in_another_session(&mut self) -> bool {
-        let session = self.client.epoch().map(|epoch| epoch.session);
+        let session = self.reach.session();
         let is_another = self.kind == Kind::Ephemeral
             && self.home.is_some_and(|home| session.is_some_and(|session| session != home));
         if is_another {
@@ -401,8 +415,22 @@ impl Keeper {
         is_another
     }
 
+    /// The client, for a request and not for longer.
+    fn client(&self) -> Result<Client, NodeError> {
+        self.reach.client().ok_or(NodeError::SessionOver(SessionEnd::Closed))
+    }
+
+    /// How the session is over, if it is and no other follows.
+    fn end(&self) -> Option<SessionEnd> {
+        self.reach.client().map_or(Some(SessionEnd::Closed), |client| client.end())
+    }
+
+    fn runtime(&self) -> &Arc<dyn Runtime> {
+        self.reach.runtime()
+    }
+
     fn sleep(&self, pause: Duration) -> BoxFuture<'static, ()> {
-        let runtime = self.client.runtime();
+        let runtime = self.runtime();
         runtime.sleep_until(runtime.now() + pause)
     }
 

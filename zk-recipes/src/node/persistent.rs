@@ -36,7 +36,9 @@ use super::keeper::{Keeper, Kind, NodeError, Presence, Standing, Want, Wish};
 ///
 /// # Dropping
 /// Dropping it removes the node, in the background, until it is proven gone or the session is over.
-/// [`PersistentNode::remove`] waits for that. It is not `Clone`; share it by `Arc`.
+/// The background keeps no session open for an ephemeral node: the session, and the node with it,
+/// ends with the last client. [`PersistentNode::remove`] waits for the removal. It is not `Clone`;
+/// share it by `Arc`.
 ///
 /// # Examples
 /// ```no_run
@@ -262,7 +264,7 @@ impl PersistentNodeBuilder {
             StateCell::new(Standing { presence: Presence::Absent, tried: 0, fulfilled: 0 });
         let acl = acl.unwrap_or_else(Acl::open);
         let (wished, stands) = (wish.clone(), standing.clone());
-        let keeper = Keeper::new(client.clone(), path.clone(), kind, acl, wished, stands);
+        let keeper = Keeper::new(&client, path.clone(), kind, acl, wished, stands);
         client.runtime().spawn(Box::pin(keeper.run()));
         let (wishing, is_ephemeral) = (Mutex::new(()), kind == Kind::Ephemeral);
         Ok(PersistentNode { client, path, wish, standing, wishing, is_ephemeral })
