@@ -1,11 +1,14 @@
 //! Each item of a set to one member at a time.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use zk_client::Client;
+use zk_client::{Client, SessionState};
+use zk_proto::client::OpCode;
 use zk_recipes::{LockError, Lost, PartitionMember, Partitioner, Share, ShareEnd};
+use zk_server_embedded::testing::Applied;
 
 use crate::{
+    clocks::Stepped,
     dropping::{POLLS_MAX, poll_at_most},
     world::{World, in_time, session},
 };
@@ -19,6 +22,11 @@ const QUIET: Duration = Duration::from_millis(20);
 async fn member(zk: &Client, name: &str) -> PartitionMember {
     let partitioner = Partitioner::builder(zk, PATH, ITEMS).data(name).quiet(QUIET);
     partitioner.build().expect("a path").join().await.expect("a member")
+}
+
+async fn until_suspended(zk: &Client) {
+    let mut states = zk.states();
+    while !matches!(states.next().await, Some(SessionState::Suspended { .. })) {}
 }
 
 fn names<'a>(share: &'a Share<'_>) -> Vec<&'a str> {
@@ -141,6 +149,37 @@ async fn an_item_that_another_view_gave_away_is_waited_for() {
     assert!(ours.partitions().iter().all(|partition| partition.is_held()));
     drop(ours);
     assert_eq!(in_time("theirs", waiting).await.expect("no panic"), ITEMS);
+}
+
+#[tokio::test]
+async fn two_who_both_think_that_all_is_theirs_do_not_wait_for_each_other() {
+    let world = World::start().await;
+    let clock = Arc::new(Stepped::here());
+    let (zk, other) = (world.client_on(clock.clone()).await, world.client().await);
+    for path in [PATH, "/shares/locks", "/shares/locks/a", "/shares/locks/b"] {
+        other.create(path, b"").await.expect("created");
+    }
+    let own = |zk: &Client, name: &str| {
+        let partitioner = Partitioner::builder(zk, PATH, ["a", "b"]).data(name);
+        let partitioner = partitioner.quiet(Duration::ZERO);
+        partitioner.split(|_, _, items| items.iter().map(ToString::to_string).collect()).build()
+    };
+    let mut one = own(&zk, "one").expect("a path").join().await.expect("a member");
+    let mut two = own(&other, "two").expect("a path").join().await.expect("a member");
+    // The first stands in line for the one, and comes too late to be first for the other.
+    let server = &world.server;
+    server.lose_reply(OpCode::Create2, "/shares/locks/b", Applied::No).await.expect("running");
+    server.refuse_connections(true).await.expect("running");
+    let ours = tokio::spawn(async move { one.next_share().await.map(|share| names(&share).len()) });
+    world.until_line("/shares/locks/a", 1).await;
+    in_time("the end of the connection", until_suspended(&zk)).await;
+    let theirs =
+        tokio::spawn(async move { two.next_share().await.map(|share| names(&share).len()) });
+    world.until_line("/shares/locks/a", 2).await;
+    other.sync("/").await.expect("synced");
+    world.server.refuse_connections(false).await.expect("running");
+    assert_eq!(world.step_until_end(&clock, ours).await, Ok(2));
+    assert_eq!(in_time("their share", theirs).await.expect("no panic"), Ok(2));
 }
 
 #[tokio::test]

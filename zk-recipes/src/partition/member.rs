@@ -2,11 +2,7 @@
 
 use std::{ops::Deref, pin::pin};
 
-use futures::{
-    StreamExt as _, TryStreamExt as _,
-    future::{Either, select},
-    stream,
-};
+use futures::future::{Either, join_all, select};
 use zk_client::{ChildrenError, OneshotWatcher, StateCell};
 
 use super::{
@@ -17,7 +13,7 @@ use super::{
 use crate::{
     error::{LockError, ReleaseError},
     hold::{Grip, Hold},
-    line::{Failure, Line, Pace, Patience, bear},
+    line::{Failure, Line, Pace, Patience, Place, bear},
 };
 
 /// How many locks are asked for at once: a set of thousands must not flood the servers.
@@ -109,22 +105,7 @@ impl PartitionMember {
     ) -> Result<Option<(Vec<Partition>, OneshotWatcher)>, Failure> {
         names.sort();
         names.dedup();
-        let locks = names.into_iter().filter_map(|name| {
-            let line = self.partitioner.items.get(&name)?;
-            Some((name, line.with_client(self.line().client().clone())))
-        });
-        let takes = locks.map(|(name, line)| async move {
-            match line.enter(0, Patience::Endless, &StateCell::new(None)).await? {
-                Some(place) => {
-                    let grip = Grip::new(place, self.partitioner.margin);
-                    Ok(Partition::new(name, grip))
-                }
-                None => Err(Failure::TimedOut),
-            }
-        });
-        let takes = stream::iter(takes).buffered(LOCKS_AT_ONCE_MAX);
-        let all = pin!(takes.try_collect::<Vec<_>>());
-        match select(change, all).await {
+        match select(change, pin!(self.take_all(names))).await {
             // What was taken by then is given up by going out of scope.
             Either::Left((event, _)) => {
                 self.line().woken(event.is_ok())?;
@@ -132,6 +113,45 @@ impl PartitionMember {
             }
             Either::Right((partitions, change)) => Ok(Some((partitions?, change))),
         }
+    }
+
+    /// Takes items that are in the order of their names.
+    ///
+    /// Whoever waits for one has none that come after it. So no two wait for each other, even when
+    /// they do not agree on whose an item is.
+    async fn take_all(&self, names: Vec<String>) -> Result<Vec<Partition>, Failure> {
+        // A lock is held in the session in which we are a member.
+        let locks = names.into_iter().filter_map(|name| {
+            let line = self.partitioner.items.get(&name)?;
+            Some((name, line.with_client(self.line().client().clone())))
+        });
+        let locks: Vec<_> = locks.collect();
+        let mut taken = Vec::new();
+        loop {
+            self.take_free(&locks, &mut taken).await;
+            let Some((name, line)) = locks.get(taken.len()) else { return Ok(taken) };
+            let place = line.enter(0, Patience::Endless, &StateCell::new(None)).await?;
+            taken.push(self.partition(name, place.ok_or(Failure::TimedOut)?));
+        }
+    }
+
+    /// Takes what nobody else has, up to the first that somebody has.
+    async fn take_free(&self, locks: &[(String, Line)], taken: &mut Vec<Partition>) {
+        for next in locks[taken.len()..].chunks(LOCKS_AT_ONCE_MAX) {
+            let tries = next.iter().cloned().map(|(name, line)| async move {
+                (name, line.enter(0, Patience::OneRound, &StateCell::new(None)).await)
+            });
+            for (name, tried) in join_all(tries).await {
+                // What goes wrong is told by the wait that follows. What was taken behind the first
+                // that is not ours is given up by going out of scope.
+                let Ok(Some(place)) = tried else { return };
+                taken.push(self.partition(&name, place));
+            }
+        }
+    }
+
+    fn partition(&self, name: &str, place: Place) -> Partition {
+        Partition::new(name.to_owned(), Grip::new(place, self.partitioner.margin))
     }
 
     fn line(&self) -> &Line {
