@@ -19,7 +19,7 @@ mod place;
 mod queue;
 mod reach;
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use zk_client::{
     Acl, ChildrenError, Client, CreateError, CreateMode, Created, ErrorCode, GetError, Op,
@@ -175,7 +175,7 @@ impl Line {
         position: &Position,
     ) -> Result<Option<Place>, Failure> {
         let (place, mut listing) = self.stand(mark, patience).await?;
-        let mut reported = BTreeSet::new();
+        let mut reported = Reported::default();
         let mut pauses = Pace::new();
         loop {
             let is_first_look = listing.is_some();
@@ -394,17 +394,35 @@ impl Line {
         }
     }
 
-    /// Tells once of every child that has no business here.
-    pub(crate) fn report(&self, queue: &Queue, reported: &mut BTreeSet<String>) {
-        for name in &queue.foreign {
-            let is_known = self.shared.beside.contains(&name.as_str());
-            if !is_known && reported.insert(name.clone()) {
+    /// Tells once of every child that has no business here, as long as it is there.
+    pub(crate) fn report(&self, queue: &Queue, reported: &mut Reported) {
+        for name in reported.news(&queue.foreign) {
+            if !self.shared.beside.contains(&name) {
                 tracing::warn!(
                     event = "ForeignContender", path = %self.shared.path, child = %name,
                     "a child that does not contend by this layout; its owner may go ahead with us"
                 );
             }
         }
+    }
+}
+
+/// The children without business that were seen last, all of which have been told of.
+#[derive(Debug, Default)]
+pub(crate) struct Reported {
+    /// In order.
+    names: Vec<String>,
+}
+
+impl Reported {
+    /// Those of the names, which are in order, that were not seen last.
+    fn news<'a>(&mut self, names: &'a [String]) -> Vec<&'a str> {
+        let is_new = |name: &&String| self.names.binary_search(name).is_err();
+        let news = names.iter().filter(is_new).map(String::as_str).collect();
+        if self.names != names {
+            names.clone_into(&mut self.names);
+        }
+        news
     }
 }
 
@@ -466,4 +484,22 @@ fn bear_create(error: CreateError, patience: Patience) -> Result<(), Failure> {
         return Ok(());
     }
     bear(error, patience, Failure::Create)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Reported;
+
+    #[test]
+    fn what_was_told_of_is_forgotten_when_it_has_gone() {
+        let mut reported = Reported::default();
+        for number in 0..10_000 {
+            let names = [String::from("always"), format!("stranger-{number}")];
+            let news = reported.news(&names);
+            assert_eq!(news.contains(&"always"), number == 0, "told once");
+            assert_eq!(news.last(), Some(&names[1].as_str()));
+            assert_eq!(reported.names, names, "no more than there are");
+        }
+        assert!(reported.news(&[]).is_empty() && reported.names.is_empty());
+    }
 }

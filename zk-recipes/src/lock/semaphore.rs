@@ -8,7 +8,7 @@
 //! What always holds: only the one who is next makes a node among the leases, and its lease counts
 //! once there are no more nodes than permits.
 
-use std::{collections::BTreeSet, pin::pin, time::Duration};
+use std::{pin::pin, time::Duration};
 
 use futures::future::{Either, select};
 use zk_client::{
@@ -26,8 +26,8 @@ use crate::{
     error::{InspectError, SemaphoreError},
     hold::{Grip, deletion},
     line::{
-        Exclusive, Failure, Line, Marks, Naming, Pace, Patience, Place, Position, Together, bear,
-        is_passing, make_containers,
+        Exclusive, Failure, Line, Marks, Naming, Pace, Patience, Place, Position, Reported,
+        Together, bear, is_passing, make_containers,
     },
 };
 
@@ -228,7 +228,7 @@ impl Semaphore {
         let evicted = deletion(self.locks.client(), turn.path(), turn.czxid());
         let mut evicted = pin!(evicted);
         let (place, mut listing) = line.stand(0, patience).await?;
-        let mut reported = BTreeSet::new();
+        let mut reported = Reported::default();
         let mut pauses = Pace::new();
         loop {
             let (permits, permits_change) = self.permits(patience).await?;
