@@ -43,8 +43,9 @@ pub enum Lost {
     /// The session is over, and with it the node.
     #[error("lost: {0}")]
     SessionOver(SessionEnd),
-    /// There is no contact to the servers, and the session may soon be over or is, for all this
-    /// client knows. The node may still be there, keeping others out until the guard goes.
+    /// There is no contact to the servers, or only to one that has lost its ensemble
+    /// ([`zk_client::ClientBuilder::read_only`]), and the session may soon be over or is, for all
+    /// this client knows. The node may still be there, keeping others out until the guard goes.
     #[error("lost: no proof in time that the session lives")]
     DeadlinePassed,
     /// The time for which it was given has passed.
@@ -245,7 +246,8 @@ impl Watch {
                 deadline.as_nanos().saturating_sub(margin),
             ));
         }
-        if matches!(state, SessionState::MaybeExpired { .. }) {
+        // A server without its ensemble answers, and knows nothing of how the session stands there.
+        if matches!(state, SessionState::MaybeExpired { .. } | SessionState::ReadOnly(_)) {
             return Standing::Lost(Lost::DeadlinePassed);
         }
         Standing::Sound
