@@ -71,8 +71,9 @@ impl Contender {
         }
     }
 
-    /// Deletes its node: whoever it was is told that it holds or waits no longer, as soon as it can
-    /// be told. `false` when it is gone already.
+    /// Deletes its node. `false` when it is gone already. A holder is told as soon as it can be
+    /// told. Who waits looks at the line when the one it waits for changes or goes, and learns then
+    /// that it has no place in it any more; until then it waits on.
     ///
     /// **An owner that is paused or cut off goes on all the same**, as after the end of its
     /// session: only a fencing token keeps it from the resource. What is deleted is this very node,

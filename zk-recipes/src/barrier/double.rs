@@ -42,9 +42,10 @@ const LAST_ANSWER: Duration = Duration::from_secs(1);
 /// [`Hold::lost`] when it is their own session.
 ///
 /// # What it cannot promise
-/// A member that gives up at the moment in which the last one comes may have been counted. And when
-/// all members crash inside, the node `ready` stays: the next to enter pass at once. Take another
-/// path for every round where that matters.
+/// A member that gives up at the moment in which the last one comes may have been counted. And
+/// whoever goes last deletes the node `ready` only in [`Inside::leave`]: when its session ends
+/// inside, or it drops its [`Inside`], `ready` stays, and the next to enter pass at once. Take
+/// another path for every round where that matters.
 ///
 /// # Examples
 /// ```no_run

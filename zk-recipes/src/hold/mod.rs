@@ -160,9 +160,11 @@ impl Hold {
     /// believes.
     ///
     /// Its first operation, which makes the first result, checks that the node is there. When it is
-    /// gone, the transaction fails with [`zk_client::MultiError::Failed`] of index 0.
+    /// gone, the transaction fails with [`zk_client::MultiError::Failed`] of index 0. The node's
+    /// name is this hold's own, except for a [`crate::Delivery`], whose type says what follows.
     pub fn txn(&self) -> Multi {
-        // The node's name is its own, so that whoever finds it finds this hold.
+        // The node's name is its own, so that whoever finds it finds this hold. The server compares
+        // no more than names and numbers of changes.
         self.facts.client.multi().check(self.path(), Version::ANY)
     }
 

@@ -131,8 +131,10 @@ impl Semaphore {
         })
     }
 
-    /// Waits for so many leases, all or none. Whoever comes later waits meanwhile, so that two who
-    /// want many do not keep each other out for ever.
+    /// Waits for so many leases, all or none. Whoever comes later waits meanwhile, so that two of
+    /// ours who want many do not keep each other out for ever. Curator takes its turn anew for each
+    /// lease of many: where it takes part, one of ours and one of its may each hold what the other
+    /// waits for. Give such a wait a limit.
     ///
     /// # Errors
     /// [`SemaphoreError`]; nothing is held then and no node stays. In particular

@@ -19,6 +19,12 @@ use crate::{
 /// done
 /// with it, and for what it does not promise.
 ///
+/// The lock is named after the item, as in Curator and kazoo, and the server cannot tell one lock
+/// of that name from another. Should somebody delete it by hand while we have the item, and another
+/// receive the item by a lock of its own, [`Hold::txn`] and [`Delivery::ack`] succeed by that one:
+/// ask [`Hold::verify`] before where locks are deleted by hand. The end of our session, which
+/// deletes the lock as well, does not lead there: what we ask for fails from then on.
+///
 /// Dropping it gives it back: somebody else receives it. [`Delivery::ack`] takes it out of the
 /// queue.
 #[derive(Debug)]
@@ -57,7 +63,8 @@ impl Delivery {
     /// connection breaks.
     ///
     /// # Errors
-    /// [`QueueError::Lost`] when it was not ours any more: somebody else has received it or will.
+    /// [`QueueError::Lost`] when nobody had it any more: somebody else will receive it, or has
+    /// acknowledged it.
     ///
     /// # Cancel safety
     /// Once polled the item may be out of the queue, whatever becomes of the future; if it is not,

@@ -30,10 +30,15 @@ const RECORD: &str = "lease_holder";
 /// # What it promises
 /// Nobody of ours gets a lease before its end, as the servers' clock has it: what time it is our
 /// clients ask the ensemble, not their machines. Whoever has it hears of its end no later than
-/// anybody else can get it ([`TimedHold::lost`]), by a clock that does not jump. kazoo asks each
-/// machine what time it is, and believes it: where it takes part, the machines' clocks must agree
-/// with the servers'. A paused holder does not know in time that its lease has ended; tokens rise
-/// with every grant, see [`crate::FencingToken`].
+/// anybody else can get it ([`TimedHold::lost`]), by a clock that does not jump.
+///
+/// # What it cannot promise
+/// The servers' clock is that of their leader. When another becomes the leader whose clock is ahead
+/// of that of the one before, somebody else can get the lease by as much before its holder hears of
+/// its end: keep the servers' clocks in step. kazoo asks each machine what time it is, and believes
+/// it: where it takes part, the machines' clocks must agree with the servers'. A paused holder does
+/// not know in time that its lease has ended; tokens rise with every grant, see
+/// [`crate::FencingToken`].
 ///
 /// # Examples
 /// ```no_run
