@@ -23,12 +23,12 @@ impl Client {
     /// [`ConnectStringError`] when the list cannot be used; the old one stays.
     pub fn set_servers(&self, servers: &str) -> Result<(), ConnectStringError> {
         let ConnectString { servers, .. } = ConnectString::parse(servers)?;
-        self.scope.shared.set_servers(servers);
+        self.scope.shared.set_servers(servers.into_iter().map(Into::into).collect());
         Ok(())
     }
 
     pub(crate) fn follow_to(&self, servers: Vec<Server>) {
-        self.scope.shared.set_servers(servers);
+        self.scope.shared.set_servers(servers.into_iter().map(Into::into).collect());
     }
 
     /// The same client without a chroot, for what runs in the background: it keeps no session open.

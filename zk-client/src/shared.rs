@@ -18,8 +18,8 @@ use std::{
 };
 
 use zk_client_core::{
-    Answer, Credentials, Failure, Input, Notice, Outcome, Request, Server, Session, SessionEnd,
-    SessionEpoch, SessionState, Stamp, Token, Watch, WatchId, WatchKind,
+    Answer, Candidate, Credentials, Failure, Input, Notice, Outcome, Request, Server, Session,
+    SessionEnd, SessionEpoch, SessionState, Stamp, Token, Watch, WatchId, WatchKind,
 };
 use zk_proto::{
     ErrorCode, Instant, Zxid,
@@ -226,7 +226,7 @@ impl Shared {
     }
 
     /// There is another list of servers.
-    pub(crate) fn set_servers(&self, servers: Vec<Server>) {
+    pub(crate) fn set_servers(&self, servers: Vec<Candidate>) {
         let now = self.runtime.now();
         let mut inner = self.lock();
         inner.session.handle(now, Input::Servers(servers));

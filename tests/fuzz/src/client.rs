@@ -167,7 +167,7 @@ impl Client {
                 let hosts = [&["a"][..], &["a", "b"], &["b", "c"]];
                 let hosts = script.pick(&hosts);
                 let list = hosts.iter().map(|&host| Server { host: host.into(), port: 2181 });
-                self.handle(Input::Servers(list.collect()));
+                self.handle(Input::Servers(list.map(Into::into).collect()));
             }
             18 => self.pass(script.word().into()),
             _ => {

@@ -5,7 +5,7 @@ use alloc::{boxed::Box, vec::Vec};
 use bytes::BytesMut;
 use zk_proto::{Instant, client::OpCode, client::WatcherType, jute::Encode};
 
-use crate::{auth::Credentials, endpoints::Server};
+use crate::{auth::Credentials, endpoints::Candidate};
 
 /// One thing that happened.
 pub enum Input<'a> {
@@ -32,8 +32,8 @@ pub enum Input<'a> {
     /// The watcher is gone; the last one of its kind on a path removes the watch from the server.
     Unwatch(WatchId),
     /// There is another list of servers; an empty one is ignored. Moves to another server only as
-    /// far as it takes to spread all clients evenly over the new list.
-    Servers(Vec<Server>),
+    /// far as it takes to spread all clients over the new list, evenly or by weight.
+    Servers(Vec<Candidate>),
     /// Whether the server of [`crate::Output::Probe`] serves writes; it may have said nothing.
     Probed(bool),
     /// Opens the next session after one that was over, under [`crate::ExpiryPolicy::Handoff`].

@@ -49,7 +49,7 @@ mod watches;
 
 pub use crate::{
     auth::Credentials,
-    endpoints::Server,
+    endpoints::{Candidate, Server},
     input::{Input, Request, Token, Watch, WatchId, WatchKind},
     output::{
         Answer, DisconnectReason, Event, EventKind, Failure, Notice, Outcome, Output, Stamp,

@@ -37,7 +37,7 @@ use crate::{
 /// What a session needs to know before it starts.
 #[derive(Clone, Debug)]
 pub struct SessionConfig {
-    /// Where servers are; at least one.
+    /// Where servers are. With none there is no attempt before [`Input::Servers`] brings some.
     pub servers: Vec<Server>,
     /// The session timeout asked for; servers clamp it to what they allow.
     pub timeout: Duration,
@@ -157,9 +157,6 @@ enum Link {
 
 impl Session {
     /// Starts with no session; call [`Self::handle`] with [`Input::Timeout`] to set it going.
-    ///
-    /// # Panics
-    /// When `config` names no server.
     pub fn new(config: SessionConfig, now: Instant) -> Self {
         let mut config = config;
         let servers = core::mem::take(&mut config.servers);
@@ -243,6 +240,7 @@ impl Session {
     /// then.
     pub fn next_timeout(&self) -> Option<(Instant, Timer)> {
         let link = match self.link {
+            Link::Down { .. } if self.endpoints.is_empty() => [None, None],
             Link::Down { retry_at } => [Some((retry_at, Timer::Retry)), None],
             Link::Opening { give_up_at } | Link::Greeting { give_up_at, .. } => {
                 [Some((give_up_at, Timer::Attempt)), None]
@@ -454,7 +452,7 @@ impl Session {
         }
         self.search();
         match self.link {
-            Link::Down { retry_at } if retry_at <= now => self.open(),
+            Link::Down { retry_at } if retry_at <= now && !self.endpoints.is_empty() => self.open(),
             Link::Opening { give_up_at } | Link::Greeting { give_up_at, .. }
                 if give_up_at <= now =>
             {

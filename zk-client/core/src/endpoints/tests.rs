@@ -1,4 +1,7 @@
-use alloc::{format, vec};
+use alloc::{
+    collections::{BTreeMap, BTreeSet},
+    format, vec,
+};
 
 use super::*;
 
@@ -6,6 +9,37 @@ const TIMEOUT: Duration = Duration::from_secs(12);
 
 fn servers(names: &[&str]) -> Vec<Server> {
     names.iter().map(|&host| Server { host: host.into(), port: 2181 }).collect()
+}
+
+fn equals(names: &[&str]) -> Vec<Candidate> {
+    servers(names).into_iter().map(Into::into).collect()
+}
+
+/// Name, priority and weight of each.
+fn ranked(list: &[(&str, u16, u16)]) -> Vec<Candidate> {
+    let one = |&(host, priority, weight): &(&str, u16, u16)| {
+        let server = Server { host: host.into(), port: 2181 };
+        Candidate { server, priority, weight }
+    };
+    list.iter().map(one).collect()
+}
+
+/// With a list that came later than the client.
+fn beginning(list: &[(&str, u16, u16)], seed: u64) -> Endpoints {
+    let mut endpoints = Endpoints::new(Vec::new(), seed);
+    assert!(endpoints.is_empty());
+    assert!(endpoints.replace(ranked(list)));
+    endpoints
+}
+
+/// The next so many attempts, all of which fail.
+fn tried(endpoints: &mut Endpoints, count: usize) -> Vec<String> {
+    let attempt = |_| {
+        let host = endpoints.advance(Instant::ORIGIN).host.clone();
+        endpoints.failed(Instant::ORIGIN, false);
+        host
+    };
+    (0..count).map(attempt).collect()
 }
 
 #[test]
@@ -24,7 +58,7 @@ fn seeds_spread_clients_over_servers() {
         endpoints.advance(Instant::ORIGIN).host.clone()
     };
     assert_eq!(first(3), first(3));
-    let distinct: alloc::collections::BTreeSet<_> = (0..20).map(first).collect();
+    let distinct: BTreeSet<_> = (0..20).map(first).collect();
     assert_eq!(distinct.len(), 3);
 }
 
@@ -78,12 +112,12 @@ fn what_a_server_did_long_ago_is_forgotten() {
 fn a_server_that_left_the_list_is_left_however_often_the_list_comes() {
     let mut endpoints = Endpoints::new(servers(&["a"]), 1);
     endpoints.advance(Instant::ORIGIN);
-    assert!(endpoints.replace(servers(&["b"])));
-    assert!(endpoints.replace(servers(&["b"])), "we are at a yet");
+    assert!(endpoints.replace(equals(&["b"])));
+    assert!(endpoints.replace(equals(&["b"])), "we are at a yet");
     endpoints.offended(Instant::ORIGIN);
     assert_eq!(endpoints.entries[0].offences, 0, "b did nothing");
     endpoints.advance(Instant::ORIGIN);
-    assert!(!endpoints.replace(servers(&["b"])), "we are at b");
+    assert!(!endpoints.replace(equals(&["b"])), "we are at b");
 }
 
 #[test]
@@ -106,19 +140,26 @@ fn addresses_of_ipv6_are_shown_in_brackets() {
     assert_eq!(format!("{server}"), "[::1]:2181");
 }
 
-/// Where so many clients are after the list has changed from one to the other.
-fn spread(from: &[&str], to: &[&str], clients: u64) -> alloc::collections::BTreeMap<String, u64> {
-    let mut at = alloc::collections::BTreeMap::new();
+/// Where so many clients are after the list has changed from one to the other, and how many of them
+/// have moved.
+fn spread(from: &[Candidate], to: &[Candidate], clients: u64) -> (BTreeMap<String, u64>, u64) {
+    let (mut at, mut moved_count) = (BTreeMap::new(), 0);
     for seed in 0..clients {
-        let mut endpoints = Endpoints::new(servers(from), seed);
+        let mut endpoints = Endpoints::new(Vec::new(), seed);
+        endpoints.replace(from.to_vec());
         let mut host = endpoints.advance(Instant::ORIGIN).host.clone();
         endpoints.arrived();
-        if endpoints.replace(servers(to)) {
+        if endpoints.replace(to.to_vec()) {
+            moved_count += 1;
             host.clone_from(&endpoints.advance(Instant::ORIGIN).host);
         }
         *at.entry(host).or_insert(0) += 1;
     }
-    at
+    (at, moved_count)
+}
+
+fn is_about(count: u64, expected: u64) -> bool {
+    count >= expected * 85 / 100 && count <= expected * 115 / 100
 }
 
 #[test]
@@ -132,14 +173,114 @@ fn clients_spread_evenly_over_another_list() {
         (&["a"], &["a", "b", "c", "d"]),
         (&["a", "b", "c", "d", "e"], &["a", "b", "f"]),
     ] {
-        let spread = spread(from, to, CLIENTS);
+        let (spread, _) = spread(&equals(from), &equals(to), CLIENTS);
         let share = CLIENTS / to.len() as u64;
         for host in to {
             let count = spread.get(*host).copied().unwrap_or(0);
-            let is_even = count > share * 85 / 100 && count < share * 115 / 100;
-            assert!(is_even, "{from:?} -> {to:?}: {spread:?}");
+            assert!(is_about(count, share), "{from:?} -> {to:?}: {spread:?}");
         }
     }
+}
+
+#[test]
+fn clients_spread_by_weight_and_no_more_move_than_must() {
+    const CLIENTS: u64 = 8_000;
+    let spread = |from, to| spread(&ranked(from), &ranked(to), CLIENTS);
+    let before = [("a", 0, 3), ("b", 0, 1)];
+    let (at, moved_count) = spread(&before, &before);
+    assert!(is_about(at["a"], 6_000) && is_about(at["b"], 2_000), "{at:?}");
+    assert_eq!(moved_count, 0);
+    let (at, moved_count) = spread(&before, &[("a", 0, 1), ("b", 0, 1)]);
+    assert!(is_about(at["a"], 4_000) && is_about(at["b"], 4_000), "{at:?}");
+    assert!(is_about(moved_count, 2_000), "{moved_count}");
+    let (at, moved_count) = spread(&before, &[("a", 0, 3), ("c", 0, 4), ("b", 0, 1)]);
+    assert!(is_about(at["a"], 3_000) && is_about(at["b"], 1_000), "{at:?}");
+    assert!(is_about(moved_count, 4_000), "{moved_count}");
+}
+
+#[test]
+fn a_server_without_weight_gets_next_to_nobody_beside_one_with() {
+    let list = ranked(&[("a", 0, 100), ("b", 0, 0)]);
+    let (at, _) = spread(&list, &list, 8_000);
+    let count = at.get("b").copied().unwrap_or(0);
+    assert!(count > 0 && count < 50, "{at:?}");
+}
+
+#[test]
+fn servers_of_a_first_priority_come_first() {
+    let list = [("x", 20, 0), ("a", 10, 0), ("y", 20, 0), ("b", 10, 0)];
+    let mut firsts = BTreeSet::new();
+    for seed in 0..40 {
+        let mut endpoints = beginning(&list, seed);
+        let all = tried(&mut endpoints, 6);
+        let [first, second, others @ ..] = &all[..] else { panic!("six attempts") };
+        let is_expected = |host: &String, names: [&str; 2]| names.contains(&host.as_str());
+        assert!(is_expected(first, ["a", "b"]) && is_expected(second, ["a", "b"]), "{all:?}");
+        assert!(others[..2].iter().all(|host| is_expected(host, ["x", "y"])), "{all:?}");
+        assert_eq!(others[2..], all[..2], "and again from the first");
+        firsts.insert(first.clone());
+    }
+    assert_eq!(firsts.len(), 2, "at random among equals");
+}
+
+#[test]
+fn whoever_was_served_last_the_first_priority_is_tried_first() {
+    for seed in 0..20 {
+        let mut endpoints = beginning(&[("a", 1, 0), ("b", 1, 0), ("x", 2, 0)], seed);
+        let [one, other, last] = &tried(&mut endpoints, 3)[..] else { panic!("three attempts") };
+        assert_eq!(last, "x");
+        endpoints.arrived();
+        endpoints.succeeded();
+        endpoints.failed(Instant::from_millis(60_000), true);
+        assert_eq!(tried(&mut endpoints, 3), [&one[..], other, "x"]);
+    }
+}
+
+#[test]
+fn a_server_that_greets_and_hangs_up_does_not_keep_its_clients_from_the_others() {
+    let mut endpoints = beginning(&[("a", 1, 0), ("x", 2, 0)], 1);
+    assert_eq!(endpoints.advance(Instant::ORIGIN).host, "a");
+    endpoints.arrived();
+    endpoints.failed(Instant::from_millis(60_000), true);
+    assert_eq!(endpoints.advance(Instant::from_millis(60_000)).host, "x");
+}
+
+#[test]
+fn the_only_server_of_its_priority_is_not_tried_again_at_once() {
+    let now = Instant::from_millis(60_000);
+    let at_once = (0..1_000)
+        .filter(|&seed| {
+            let mut endpoints = beginning(&[("a", 1, 0), ("x", 2, 0)], seed);
+            endpoints.advance(now);
+            endpoints.arrived();
+            endpoints.succeeded();
+            endpoints.failed(now, true);
+            endpoints.retry_at(now, TIMEOUT) == now
+        })
+        .count();
+    assert!(at_once < 100, "{at_once} of 1,000");
+}
+
+#[test]
+fn a_list_with_a_better_priority_is_gone_to_and_one_with_a_worse_is_not() {
+    for seed in 0..20 {
+        let mut endpoints = beginning(&[("x", 2, 0)], seed);
+        endpoints.advance(Instant::ORIGIN);
+        endpoints.arrived();
+        assert!(!endpoints.replace(ranked(&[("x", 2, 0), ("y", 3, 0)])));
+        assert!(endpoints.replace(ranked(&[("x", 2, 0), ("a", 1, 0)])));
+        assert_eq!(tried(&mut endpoints, 2), ["a", "x"]);
+        assert!(!endpoints.replace(ranked(&[("x", 2, 0), ("a", 1, 0), ("y", 2, 0)])));
+    }
+}
+
+#[test]
+fn a_first_list_is_as_good_as_one_given_at_the_start() {
+    let mut now = Instant::ORIGIN;
+    let mut endpoints = beginning(&[("a", 0, 0), ("b", 0, 0), ("c", 0, 0)], 1);
+    endpoints.advance(now);
+    endpoints.failed(now, false);
+    assert_eq!(pauses(&mut endpoints, &mut now, 2), [0, 0], "each is tried at once");
 }
 
 #[test]
@@ -147,9 +288,9 @@ fn a_list_that_keeps_the_current_server_and_adds_none_moves_nobody() {
     for seed in 0..100 {
         let mut endpoints = Endpoints::new(servers(&["a", "b", "c"]), seed);
         let host = endpoints.advance(Instant::ORIGIN).host.clone();
-        assert!(!endpoints.replace(servers(&["c", "b", "a", "a"])));
+        assert!(!endpoints.replace(equals(&["c", "b", "a", "a"])));
         assert_eq!(endpoints.len(), 3, "named twice is there once");
-        assert!(!endpoints.replace(servers(&[&host])));
+        assert!(!endpoints.replace(equals(&[&host])));
         assert_eq!(endpoints.advance(Instant::ORIGIN).host, host);
     }
 }
@@ -158,7 +299,7 @@ fn a_list_that_keeps_the_current_server_and_adds_none_moves_nobody() {
 fn after_a_move_every_server_has_its_turn() {
     let mut endpoints = Endpoints::new(servers(&["a", "b"]), 3);
     endpoints.advance(Instant::ORIGIN);
-    assert!(endpoints.replace(servers(&["c", "d", "e"])));
+    assert!(endpoints.replace(equals(&["c", "d", "e"])));
     let mut tried: Vec<String> =
         (0..3).map(|_| endpoints.advance(Instant::ORIGIN).host.clone()).collect();
     tried.sort();

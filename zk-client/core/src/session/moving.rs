@@ -5,14 +5,14 @@ use core::time::Duration;
 
 use super::{Link, Session};
 use crate::{
-    endpoints::Server,
+    endpoints::Candidate,
     limits::{MOVE_AGAIN_MS, REBALANCE_MS_MAX},
     output::{DisconnectReason, Output},
 };
 
 impl Session {
     /// There is another list of servers.
-    pub(super) fn servers(&mut self, servers: Vec<Server>) {
+    pub(super) fn servers(&mut self, servers: Vec<Candidate>) {
         if servers.is_empty() {
             return;
         }

@@ -4,7 +4,7 @@ use alloc::{string::String, vec, vec::Vec};
 
 use super::fixture::*;
 use crate::{
-    endpoints::Server,
+    endpoints::{Candidate, Server},
     input::{Input, WatchKind},
     limits::{MOVE_MS_MAX, PROBE_MS_MAX, PROBE_MS_MIN, REBALANCE_MS_MAX},
     output::{DisconnectReason, Failure, Output},
@@ -14,6 +14,10 @@ use crate::{
 
 fn servers(hosts: &[&str]) -> Vec<Server> {
     hosts.iter().map(|&host| Server { host: host.into(), port: 2181 }).collect()
+}
+
+fn list(hosts: &[&str]) -> Vec<Candidate> {
+    servers(hosts).into_iter().map(Into::into).collect()
 }
 
 /// With a session that no silence ends soon.
@@ -47,7 +51,7 @@ fn a_server_that_is_gone_from_the_list_is_left_when_everything_is_answered() {
     let mut world = connected();
     world.ask(1, "/before");
     world.flush();
-    world.handle(Input::Servers(servers(&["other"])));
+    world.handle(Input::Servers(list(&["other"])));
     wait_to_leave(&mut world);
     world.ask(2, "/after");
     let outputs = world.drain();
@@ -73,7 +77,7 @@ fn a_server_that_is_gone_from_the_list_is_left_when_everything_is_answered() {
 #[test]
 fn a_list_with_the_same_servers_moves_nobody() {
     let mut world = connected();
-    world.handle(Input::Servers(servers(&["zk"])));
+    world.handle(Input::Servers(list(&["zk"])));
     world.handle(Input::Servers(vec![]));
     wait_to_leave(&mut world);
     assert_eq!(world.disconnect_reason(), None);
@@ -84,7 +88,7 @@ fn a_move_that_takes_too_long_is_called_off() {
     let mut world = connected();
     world.ask(1, "/hangs");
     world.flush();
-    world.handle(Input::Servers(servers(&["other"])));
+    world.handle(Input::Servers(list(&["other"])));
     let Some((at, Timer::Move)) = world.session.next_timeout() else { panic!("a move") };
     world.at(at.as_millis()).timeout();
     world.ask(2, "/held");
@@ -102,7 +106,7 @@ fn a_move_that_was_called_off_is_tried_again() {
     let mut world = connected();
     world.ask(1, "/hangs");
     world.flush();
-    world.handle(Input::Servers(servers(&["other"])));
+    world.handle(Input::Servers(list(&["other"])));
     wait_to_leave(&mut world);
     world.at(world.now_ms() + MOVE_MS_MAX).timeout();
     world.reply(1, 5, 0, b"x");
@@ -126,7 +130,7 @@ fn a_move_that_was_called_off_is_tried_again() {
 #[test]
 fn a_client_that_stood_still_moves_when_it_goes_on() {
     let mut world = connected();
-    world.handle(Input::Servers(servers(&["other"])));
+    world.handle(Input::Servers(list(&["other"])));
     world.drain();
     let at = world.now_ms() + REBALANCE_MS_MAX + MOVE_MS_MAX;
     world.at(at).timeout();
@@ -136,8 +140,8 @@ fn a_client_that_stood_still_moves_when_it_goes_on() {
 #[test]
 fn a_list_that_lets_us_stay_calls_the_move_off() {
     let mut world = connected();
-    world.handle(Input::Servers(servers(&["other"])));
-    world.handle(Input::Servers(servers(&["zk"])));
+    world.handle(Input::Servers(list(&["other"])));
+    world.handle(Input::Servers(list(&["zk"])));
     wait_to_leave(&mut world);
     assert_eq!(world.disconnect_reason(), None);
 }
@@ -147,16 +151,38 @@ fn an_attempt_at_a_server_that_is_gone_from_the_list_is_given_up() {
     let mut world = World::new();
     world.timeout();
     world.drain();
-    world.handle(Input::Servers(servers(&["other"])));
+    world.handle(Input::Servers(list(&["other"])));
     assert_eq!(world.disconnect_reason(), Some(DisconnectReason::Moved));
     world.timeout();
     assert_eq!(hosts(&world.drain()), ["other"]);
 }
 
 #[test]
+fn without_a_list_nothing_is_tried_before_there_is_one() {
+    let mut world = World::with(|config| config.servers.clear());
+    world.ask(1, "/held");
+    world.at(60_000).timeout();
+    let outputs = world.drain();
+    assert_eq!(hosts(&outputs), Vec::<String>::new());
+    let timers: Vec<_> = world.session.next_timeout().into_iter().map(|(_, why)| why).collect();
+    assert!(!timers.contains(&Timer::Retry), "{timers:?}");
+    world.handle(Input::Servers(list(&["zk"])));
+    assert_eq!(world.session.next_timeout().map(|(_, why)| why), Some(Timer::Retry));
+    world.timeout();
+    assert_eq!(hosts(&world.drain()), ["zk"]);
+}
+
+#[test]
+fn a_client_without_a_list_can_be_closed() {
+    let mut world = World::with(|config| config.servers.clear());
+    world.handle(Input::Close(token(1)));
+    assert!(world.session.is_over());
+}
+
+#[test]
 fn a_client_that_closes_stays_where_it_is() {
     let mut world = connected();
-    world.handle(Input::Servers(servers(&["other"])));
+    world.handle(Input::Servers(list(&["other"])));
     world.handle(Input::Close(token(1)));
     wait_to_leave(&mut world);
     assert!(sent_in(&world.drain()).contains(&"1 closeSession".into()));
