@@ -6,6 +6,7 @@ mod blocking;
 mod dropping;
 mod faults;
 mod resolving;
+mod srv;
 mod transactions;
 mod trees;
 mod watching;

@@ -34,6 +34,8 @@ pub struct ClientBuilder {
     follows_config: bool,
     #[cfg(feature = "tls")]
     tls: Option<crate::tls::Tls>,
+    #[cfg(feature = "dns-srv")]
+    srv_lookup: Option<Arc<dyn crate::runtime::SrvLookup>>,
     runtime: Option<Arc<dyn Runtime>>,
 }
 
@@ -55,6 +57,8 @@ impl ClientBuilder {
             follows_config: false,
             #[cfg(feature = "tls")]
             tls: None,
+            #[cfg(feature = "dns-srv")]
+            srv_lookup: None,
             runtime: None,
         }
     }
@@ -143,7 +147,8 @@ impl ClientBuilder {
     /// unless set.
     ///
     /// For ensembles whose members name addresses that clients can reach. Members without a client
-    /// address are left out, and a configuration that names none changes nothing.
+    /// address are left out, and a configuration that names none changes nothing. Beside
+    /// `dns-srv://`, whichever of the two has changed last gives the list.
     pub const fn follow_config(mut self, follow: bool) -> Self {
         self.follows_config = follow;
         self
@@ -154,6 +159,14 @@ impl ClientBuilder {
     #[cfg(feature = "tls")]
     pub fn tls(mut self, tls: crate::Tls) -> Self {
         self.tls = Some(tls);
+        self
+    }
+
+    /// Who looks up the SRV records of a connection string with `dns-srv://`; the machine's name
+    /// servers unless set. Needs the feature `dns-srv`.
+    #[cfg(feature = "dns-srv")]
+    pub fn srv_lookup(mut self, lookup: impl crate::runtime::SrvLookup) -> Self {
+        self.srv_lookup = Some(Arc::new(lookup));
         self
     }
 
@@ -212,7 +225,7 @@ impl ClientBuilder {
     /// # Panics
     /// Outside of a tokio runtime, unless [`Self::runtime`] was given.
     pub fn start(self) -> Result<Client, ConnectError> {
-        let ConnectString { servers, chroot } = ConnectString::parse(&self.connect_string)?;
+        let ConnectString { source, chroot } = ConnectString::parse(&self.connect_string)?;
         let chroot = match &self.chroot {
             Some(path) => ZnodePath::new(path)
                 .map_err(|error: PathError| ConnectError::ConnectString(error.into()))?,
@@ -232,17 +245,21 @@ impl ClientBuilder {
             sasl: self.sasl,
             in_flight_max: self.in_flight_max,
             frame_bytes_max: self.frame_bytes_max,
-            ..SessionConfig::new(servers, runtime.random())
+            ..SessionConfig::new(Vec::new(), runtime.random())
         };
         let session = Session::new(config, runtime.now());
-        let shared = Arc::new(Shared::new(session, Arc::clone(&runtime), self.watch_buffer.max(1)));
+        let shared = Shared::new(session, Arc::clone(&runtime), self.watch_buffer.max(1));
+        #[cfg(feature = "dns-srv")]
+        let shared = shared.looking_up_by(self.srv_lookup);
+        let shared = Arc::new(shared);
         let transport = Transport {
             runtime: Arc::clone(&runtime),
             #[cfg(feature = "tls")]
             tls: self.tls,
         };
-        runtime.spawn(Box::pin(Driver::new(Arc::clone(&shared), transport)));
-        let client = Client::new(shared, Chroot::new(&chroot), self.operation_timeout);
+        let client = Client::new(Arc::clone(&shared), Chroot::new(&chroot), self.operation_timeout);
+        client.take(source);
+        runtime.spawn(Box::pin(Driver::new(shared, transport)));
         if self.follows_config {
             runtime.spawn(Box::pin(follow(client.unowned())));
         }

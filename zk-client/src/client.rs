@@ -86,6 +86,15 @@ impl Client {
     /// Collects what a client needs to know. The connection string is
     /// `host[:port],host[:port],.../chroot`; ports default to 2181, IPv6 addresses stand in
     /// brackets.
+    ///
+    /// With the feature `dns-srv` it may also be `dns-srv://name/chroot`: the servers are those of
+    /// the SRV records of `name`, as in `dns-srv://_zookeeper._tcp.example.org/app`. The records
+    /// give the ports, a lower priority comes first, and a higher weight gets more clients. They
+    /// are looked up again when they are no longer valid, after five seconds at the earliest and
+    /// an hour at the latest, and while the client tries to connect once a second at most. A
+    /// look-up that fails changes nothing; a list that has changed is followed as by
+    /// [`Client::set_servers`]. Whoever answers for the name chooses the servers: TLS verifies the
+    /// names that the records lead to.
     pub fn builder(connect_string: impl Into<String>) -> ClientBuilder {
         ClientBuilder::new(connect_string.into())
     }

@@ -212,6 +212,7 @@ impl Driver {
         let has_more = std::mem::take(&mut self.has_more);
         let mut next = if has_more { Next::Again } else { Next::Wait };
         let mut states = Vec::new();
+        let mut is_trying = false;
         while let Some(output) = inner.session.poll_output() {
             match output {
                 Output::Answer { token, result, stamp } => {
@@ -235,6 +236,7 @@ impl Driver {
                     inner.connection = (Some(server.clone()), number);
                     self.server = Some(server);
                     self.connection = number;
+                    is_trying = true;
                     next = Next::Again;
                 }
                 Output::Probe(server) => {
@@ -261,6 +263,9 @@ impl Driver {
         }
         drop(inner);
         drop(replaced);
+        if is_trying {
+            shared.bell.set(());
+        }
         for (session, state) in states {
             let connection = self.connection;
             tracing::info!(server = self.server(), connection, ?state, "session");
@@ -365,6 +370,7 @@ impl Drop for Driver {
         }
         session.close();
         self.shared.states.close();
+        self.shared.bell.close();
         for waker in wakers {
             waker.wake();
         }

@@ -59,7 +59,8 @@
 //!
 //! None is on by default, and each only adds. `tls`: TLS and mTLS to the servers. `metrics`: what
 //! the client does, for the `metrics` crate. `blocking`: a client for programs without an async
-//! runtime. `serde`: values of your own types in nodes, as JSON.
+//! runtime. `serde`: values of your own types in nodes, as JSON. `dns-srv`: servers found by the
+//! SRV records of a name, see [`Client::builder`].
 //!
 //! # Watching the client
 //!
@@ -110,6 +111,8 @@ mod retry;
 mod runtime;
 mod servers;
 mod shared;
+#[cfg(feature = "dns-srv")]
+mod srv;
 mod state;
 #[cfg(feature = "tls")]
 mod tls;
@@ -132,6 +135,8 @@ pub use zk_proto::{
 
 #[cfg(feature = "blocking")]
 pub use crate::runtime::{BlockingClient, BlockingError};
+#[cfg(feature = "dns-srv")]
+pub use crate::runtime::{Dns, SrvAnswer, SrvLookup, SrvRecord};
 #[cfg(feature = "tls")]
 pub use crate::tls::{Tls, TlsError};
 #[cfg(feature = "serde")]

@@ -1,4 +1,4 @@
-//! Connection strings: `host[:port],host[:port],.../chroot`.
+//! Connection strings: `host[:port],host[:port],.../chroot`, or `dns-srv://name/chroot`.
 
 use zk_client_core::Server;
 use zk_proto::{PathError, ZnodePath, limits::CLIENT_PORT_DEFAULT};
@@ -22,6 +22,12 @@ pub enum ConnectStringError {
     /// A host has a character that no host name has.
     #[error("'{0}' is not a host name")]
     Host(String),
+    /// What follows `dns-srv://` is not a name of the DNS.
+    #[error("'{0}' is not the name of SRV records, as _zookeeper._tcp.example.org is")]
+    SrvName(String),
+    /// It begins with `dns-srv://`, and this program was built without the feature `dns-srv`.
+    #[error("'{0}' needs the feature `dns-srv` of the crate zk-client")]
+    NeedsDnsSrv(String),
     /// What follows the servers is not a legal path.
     #[error("chroot: {0}")]
     Chroot(#[from] PathError),
@@ -30,29 +36,74 @@ pub enum ConnectStringError {
 /// A connection string taken apart.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct ConnectString {
-    pub(crate) servers: Vec<Server>,
+    pub(crate) source: Source,
     pub(crate) chroot: ZnodePath,
+}
+
+/// Where the list of servers comes from.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum Source {
+    List(Vec<Server>),
+    /// The SRV records of a name.
+    #[cfg(feature = "dns-srv")]
+    Srv(Box<str>),
 }
 
 impl ConnectString {
     /// Names are not resolved here but at every attempt to connect.
     // ZooKeeper: ConnectStringParser
     pub(crate) fn parse(text: &str) -> Result<Self, ConnectStringError> {
-        let (hosts, chroot) = match text.find('/') {
-            Some(at) => text.split_at(at),
-            None => (text, "/"),
+        let name = text.trim_start().strip_prefix(SRV_SCHEME);
+        let (place, chroot) = split(name.unwrap_or(text));
+        let source = match name {
+            Some(_) => records_of(place.trim_end())?,
+            None => Source::List(servers(place)?),
         };
-        let servers = hosts
-            .split(',')
-            .map(str::trim)
-            .filter(|entry| !entry.is_empty())
-            .map(server)
-            .collect::<Result<Vec<_>, _>>()?;
-        if servers.is_empty() {
-            return Err(ConnectStringError::NoServer);
-        }
-        Ok(Self { servers, chroot: ZnodePath::new(chroot.trim_end())? })
+        Ok(Self { source, chroot: ZnodePath::new(chroot.trim_end())? })
     }
+}
+
+/// What the name of SRV records follows.
+const SRV_SCHEME: &str = "dns-srv://";
+
+/// What stands before the chroot, and the chroot.
+fn split(text: &str) -> (&str, &str) {
+    match text.find('/') {
+        Some(at) => text.split_at(at),
+        None => (text, "/"),
+    }
+}
+
+fn servers(hosts: &str) -> Result<Vec<Server>, ConnectStringError> {
+    let entries = hosts.split(',').map(str::trim).filter(|entry| !entry.is_empty());
+    let servers = entries.map(server).collect::<Result<Vec<_>, _>>()?;
+    if servers.is_empty() {
+        return Err(ConnectStringError::NoServer);
+    }
+    Ok(servers)
+}
+
+#[cfg(not(feature = "dns-srv"))]
+fn records_of(name: &str) -> Result<Source, ConnectStringError> {
+    Err(ConnectStringError::NeedsDnsSrv(format!("{SRV_SCHEME}{name}")))
+}
+
+/// The records have the ports, so a port has no place here, and neither has a second name.
+#[cfg(feature = "dns-srv")]
+fn records_of(name: &str) -> Result<Source, ConnectStringError> {
+    // RFC 1035, section 2.3.4: 255 octets with the lengths of all labels and of the root's.
+    const NAME_BYTES_MAX: usize = 253;
+    const LABEL_BYTES_MAX: usize = 63;
+    let absolute = name.strip_suffix('.').unwrap_or(name);
+    let is_of_name = |letter: char| !letter.is_ascii() || letter.is_ascii_alphanumeric();
+    let is_label = |label: &str| {
+        (1..=LABEL_BYTES_MAX).contains(&label.len())
+            && label.chars().all(|letter| is_of_name(letter) || matches!(letter, '-' | '_'))
+    };
+    if absolute.len() > NAME_BYTES_MAX || !absolute.split('.').all(is_label) {
+        return Err(ConnectStringError::SrvName(name.to_owned()));
+    }
+    Ok(Source::Srv(name.into()))
 }
 
 fn server(entry: &str) -> Result<Server, ConnectStringError> {
@@ -93,8 +144,13 @@ mod tests {
     use super::*;
 
     fn shown(text: &str) -> (Vec<String>, String) {
-        let parsed = ConnectString::parse(text).expect("legal");
-        (parsed.servers.iter().map(ToString::to_string).collect(), parsed.chroot.to_string())
+        let ConnectString { source, chroot } = ConnectString::parse(text).expect("legal");
+        let servers = match source {
+            Source::List(servers) => servers.iter().map(ToString::to_string).collect(),
+            #[cfg(feature = "dns-srv")]
+            Source::Srv(name) => vec![format!("records of {name}")],
+        };
+        (servers, chroot.to_string())
     }
 
     #[test]
@@ -121,5 +177,41 @@ mod tests {
         }
         assert_eq!(refused("a b"), Error::Host("a b".into()));
         assert_eq!(refused("a/b//c"), Error::Chroot(PathError::EmptyName(3)));
+    }
+
+    #[test]
+    #[cfg(feature = "dns-srv")]
+    fn a_name_of_records_and_a_chroot_are_taken_apart() {
+        let name = "_zookeeper._tcp.example.org";
+        let expected = vec![format!("records of {name}")];
+        assert_eq!(shown(&format!("dns-srv://{name}")), (expected.clone(), "/".into()));
+        assert_eq!(shown(&format!(" dns-srv://{name}/ ")), (expected.clone(), "/".into()));
+        assert_eq!(shown(&format!("dns-srv://{name}/app/a")), (expected, "/app/a".into()));
+        assert_eq!(shown("dns-srv://zk.test.").0, ["records of zk.test."]);
+        assert_eq!(shown("dns-srv://bücher.example").0, ["records of bücher.example"]);
+    }
+
+    #[test]
+    #[cfg(feature = "dns-srv")]
+    fn what_is_no_name_of_records_is_refused() {
+        let refused = |text: &str| ConnectString::parse(text).expect_err("illegal");
+        let label = "l".repeat(64);
+        let long = ["label"; 43].join(".");
+        for name in ["", ".", "a..b", "a:2181", "a,b", "[::1]", "a b", "a@b", &label, &long] {
+            let expected = ConnectStringError::SrvName(name.to_owned());
+            assert_eq!(refused(&format!("dns-srv://{name}")), expected);
+        }
+        assert_eq!(refused("dns-srv:///app"), ConnectStringError::SrvName(String::new()));
+        let chroot = ConnectStringError::Chroot(PathError::EmptyName(3));
+        assert_eq!(refused("dns-srv://a/b//c"), chroot);
+    }
+
+    #[test]
+    #[cfg(not(feature = "dns-srv"))]
+    fn records_need_their_feature_and_the_error_says_which() {
+        let refused = ConnectString::parse("dns-srv://_zookeeper._tcp.example.org/app");
+        let refused = refused.expect_err("the feature is off");
+        assert!(matches!(refused, ConnectStringError::NeedsDnsSrv(_)), "{refused:?}");
+        assert!(refused.to_string().contains("feature `dns-srv`"), "{refused}");
     }
 }

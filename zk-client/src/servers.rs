@@ -8,11 +8,13 @@ use zk_proto::{ensemble::EnsembleConfig, path::Chroot};
 use crate::{
     client::{Client, Handle},
     op::Scope,
-    resolve::{ConnectString, ConnectStringError},
+    resolve::{ConnectString, ConnectStringError, Source},
 };
 
 impl Client {
     /// Takes another list of servers, written as in a connection string. A chroot in it is ignored.
+    /// SRV records that were followed before are not any more; `dns-srv://name` follows those of
+    /// this name from here on (feature `dns-srv`), and until they are there the list stays.
     ///
     /// The client stays where it is, unless its server is not in the list or the list has grown: of
     /// all clients so many move that each server comes to have its share. One that moves keeps its
@@ -22,13 +24,31 @@ impl Client {
     /// # Errors
     /// [`ConnectStringError`] when the list cannot be used; the old one stays.
     pub fn set_servers(&self, servers: &str) -> Result<(), ConnectStringError> {
-        let ConnectString { servers, .. } = ConnectString::parse(servers)?;
-        self.scope.shared.set_servers(servers.into_iter().map(Into::into).collect());
+        let ConnectString { source, .. } = ConnectString::parse(servers)?;
+        self.take(source);
         Ok(())
     }
 
+    /// Takes the list of servers from there, and from nowhere else.
+    pub(crate) fn take(&self, source: Source) {
+        let shared = &self.scope.shared;
+        let number = shared.next_source();
+        match source {
+            Source::List(servers) => {
+                shared.set_servers(number, servers.into_iter().map(Into::into).collect());
+            }
+            #[cfg(feature = "dns-srv")]
+            Source::Srv(name) => {
+                let following = crate::srv::follow(self.unowned(), name, number);
+                shared.runtime.spawn(Box::pin(following));
+            }
+        }
+    }
+
+    /// Takes another list beside the source there is, which goes on.
     pub(crate) fn follow_to(&self, servers: Vec<Server>) {
-        self.scope.shared.set_servers(servers.into_iter().map(Into::into).collect());
+        let shared = &self.scope.shared;
+        shared.set_servers(shared.source(), servers.into_iter().map(Into::into).collect());
     }
 
     /// The same client without a chroot, for what runs in the background: it keeps no session open.

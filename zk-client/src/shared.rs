@@ -37,8 +37,12 @@ pub(crate) struct Shared {
     inner: Mutex<Inner>,
     pub(crate) runtime: Arc<dyn Runtime>,
     pub(crate) states: StateCell<SessionState>,
+    /// Rings at each attempt to connect, and when the list of servers has another source.
+    pub(crate) bell: StateCell<()>,
     pub(crate) trouble: Trouble,
     watch_buffer_max: usize,
+    #[cfg(feature = "dns-srv")]
+    pub(crate) srv_lookup: Arc<dyn crate::runtime::SrvLookup>,
 }
 
 /// What went wrong last while looking for a server, for people to read.
@@ -72,6 +76,8 @@ pub(crate) struct Inner {
     pub(crate) connection: (Option<Server>, u64),
     /// Whether the driver was dropped before the session ended, as when its runtime shuts down.
     pub(crate) is_orphaned: bool,
+    /// Counts those who give the list of servers, one after the other.
+    source: u64,
     /// The session whose server was found to know no persistent watches. Asked again, it would end
     /// the connection each time; the next session may be served by another.
     lacks_persistent_watches: Option<u64>,
@@ -148,12 +154,23 @@ impl Shared {
             driver: None,
             connection: (None, 0),
             is_orphaned: false,
+            source: 0,
             lacks_persistent_watches: None,
             seq: 0,
             next_watch: 0,
         };
         let trouble = Trouble::default();
-        Self { inner: Mutex::new(inner), runtime, states, trouble, watch_buffer_max }
+        let bell = StateCell::new(());
+        Self {
+            inner: Mutex::new(inner),
+            runtime,
+            states,
+            bell,
+            trouble,
+            watch_buffer_max,
+            #[cfg(feature = "dns-srv")]
+            srv_lookup: Arc::new(crate::runtime::Dns::system()),
+        }
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -225,12 +242,39 @@ impl Shared {
         Ok(Submitted { token, watch: None })
     }
 
-    /// There is another list of servers.
-    pub(crate) fn set_servers(&self, servers: Vec<Candidate>) {
+    /// Looks SRV records up by this, if there is one.
+    #[cfg(feature = "dns-srv")]
+    pub(crate) fn looking_up_by(
+        mut self,
+        srv_lookup: Option<Arc<dyn crate::runtime::SrvLookup>>,
+    ) -> Self {
+        self.srv_lookup = srv_lookup.unwrap_or(self.srv_lookup);
+        self
+    }
+
+    /// Another source gives the list of servers from here on. Returns its number.
+    pub(crate) fn next_source(&self) -> u64 {
+        let mut inner = self.lock();
+        inner.source += 1;
+        let source = inner.source;
+        drop(inner);
+        self.bell.set(());
+        source
+    }
+
+    /// The number of the source that gives the list of servers.
+    pub(crate) fn source(&self) -> u64 {
+        self.lock().source
+    }
+
+    /// There is another list of servers, unless it comes from a source that gives it no more.
+    pub(crate) fn set_servers(&self, source: u64, servers: Vec<Candidate>) {
         let now = self.runtime.now();
         let mut inner = self.lock();
-        inner.session.handle(now, Input::Servers(servers));
-        Self::wake_driver(inner);
+        if inner.source == source {
+            inner.session.handle(now, Input::Servers(servers));
+            Self::wake_driver(inner);
+        }
     }
 
     /// Opens the next session if the client waits to be told so.

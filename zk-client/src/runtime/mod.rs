@@ -6,6 +6,8 @@
 
 #[cfg(feature = "blocking")]
 mod blocking;
+#[cfg(feature = "dns-srv")]
+mod dns;
 mod tokio;
 
 use std::{io, net::SocketAddr, pin::Pin, time::SystemTime};
@@ -15,6 +17,8 @@ use zk_proto::Instant;
 
 #[cfg(feature = "blocking")]
 pub use self::blocking::{BlockingClient, BlockingError};
+#[cfg(feature = "dns-srv")]
+pub use self::dns::{Dns, SrvAnswer, SrvLookup, SrvRecord};
 pub use self::tokio::TokioRuntime;
 
 /// The world a client lives in.

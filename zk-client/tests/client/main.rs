@@ -18,6 +18,9 @@ mod rearming;
 mod reconfiguring;
 #[cfg(test)]
 mod spans;
+#[cfg(feature = "dns-srv")]
+#[cfg(test)]
+mod srv;
 #[cfg(all(test, feature = "tls"))]
 mod tls;
 #[cfg(all(test, feature = "serde"))]
