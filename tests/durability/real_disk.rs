@@ -15,7 +15,7 @@ use zk_tests::{
 use crate::{ACKNOWLEDGED_MIN, WRITERS, assert_all_there, settings, write};
 
 /// How long a server may go on after a fault. Until it needs new space it need not notice.
-const END_SECS_MAX: u64 = 20;
+const END_SECS_MAX: u64 = 120;
 
 /// What `zk-server` exits with when writing to disk failed.
 const EXIT_STORAGE: i32 = 10;

@@ -203,6 +203,7 @@ async fn a_holder_that_is_asked_to_release_hears_of_it() {
 async fn an_evicted_holder_is_told_and_the_next_has_the_lock() {
     let world = World::start().await;
     let (zk, other) = (world.client().await, world.client().await);
+    let before = SystemTime::now();
     let guard = mutex(&zk).lock().await.expect("the lock");
     let lost = guard.lost();
     world.until_watches(1).await;
@@ -210,8 +211,10 @@ async fn an_evicted_holder_is_told_and_the_next_has_the_lock() {
     let seen = mutex(&other).contenders().await.expect("a look");
     let roles: Vec<_> = seen.iter().map(|one| (one.is_holder, one.session())).collect();
     assert_eq!(roles, [(true, session(&zk)), (false, session(&other))]);
-    let age = seen[0].age_at(SystemTime::now());
-    assert!(age < Duration::from_secs(60), "{age:?}");
+    // It was made between then and now, in whole milliseconds.
+    let hour = Duration::from_secs(3_600);
+    let (since, until) = (seen[0].age_at(SystemTime::now() + hour), seen[0].age_at(before + hour));
+    assert!(since >= hour && until <= hour + Duration::from_millis(1), "{since:?} {until:?}");
     assert_eq!(seen[0].age_at(SystemTime::UNIX_EPOCH), Duration::ZERO);
 
     assert!(seen[0].evict(&other).await.expect("evicted"));

@@ -18,11 +18,9 @@ use zk_client::{
 use zk_recipes::{
     Lost, MultiLock, Mutex, Partitioner, ShareEnd, TimedLease, VerifyError, run_while_held,
 };
+use zk_tests::clocks::Stepped;
 
-use crate::{
-    clocks::Stepped,
-    world::{World, in_time, session},
-};
+use crate::world::{World, in_time, session};
 
 const PATH: &str = "/locks/printer";
 

@@ -5,7 +5,6 @@
 
 mod barriers;
 mod cache;
-mod clocks;
 mod config;
 mod counters;
 mod discovery;

@@ -6,6 +6,7 @@
 //!  process    a child that dies with its handle, its output kept for the failure report
 //!  relay      a wire between a client and a server that can be cut
 //!  raw        one connection, frame by frame, that may send what no client would
+//!  clocks     a clock for clients that goes on by hand
 //!  load       every kind of transaction
 //!  masked     replies with times, session ids and passwords taken out
 //!  golden     conversations captured from Apache 3.9.5
@@ -21,6 +22,7 @@
     reason = "whatever goes wrong here fails the test that asked for it"
 )]
 
+pub mod clocks;
 pub mod dump;
 pub mod foreign;
 pub mod golden;

@@ -15,7 +15,12 @@ use tokio::{
     net::TcpStream,
 };
 
-use crate::{patience::until, peers, ports, process::Process, scratch::Scratch};
+use crate::{
+    patience::{ANSWER_SECS_MAX, until},
+    peers, ports,
+    process::Process,
+    scratch::Scratch,
+};
 
 /// Whose server, and how it runs.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -89,10 +94,10 @@ pub struct Subject {
 }
 
 /// How long a server may take to serve.
-const START_SECS_MAX: u64 = 60;
+const START_SECS_MAX: u64 = 240;
 
-/// How long a server may take to answer a four-letter word. One that is just starting may take the
-/// connection and forget it.
+/// How long a server may take to answer a four-letter word before it is asked again. One that is
+/// just starting may take the connection and forget it.
 const WORD_SECS_MAX: u64 = 5;
 
 impl Subject {
@@ -150,7 +155,7 @@ impl Subject {
     /// # Panics
     /// When it does not answer.
     pub async fn word(&self, word: &str) -> String {
-        word_of(self.address, word).await.expect("an answer")
+        answer_of(self.address, word).await
     }
 
     /// A value of `mntr`.
@@ -228,6 +233,15 @@ fn command(kind: Kind, settings: &Settings, file: &Path) -> Command {
     command.arg("-cp").arg(jars.join("*"));
     command.arg("org.apache.zookeeper.server.quorum.QuorumPeerMain").arg(file);
     command
+}
+
+/// What a server that runs answers to a four-letter word, however often it must be asked.
+///
+/// # Panics
+/// When it does not answer in time.
+pub async fn answer_of(address: SocketAddr, word: &str) -> String {
+    let limit = Duration::from_secs(ANSWER_SECS_MAX);
+    until("an answer to a four-letter word", limit, || word_of(address, word)).await
 }
 
 /// What a server at an address answers to a four-letter word, if it does so soon.

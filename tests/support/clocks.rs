@@ -8,19 +8,21 @@ use zk_client::{Connection, Instant, Runtime, TokioRuntime};
 /// The real world, in which no time passes but what the test says: a client on it sends no pings
 /// and gives up nothing, however long the machine stands still.
 #[derive(Debug)]
-pub(crate) struct Stepped {
+pub struct Stepped {
     world: TokioRuntime,
     now: watch::Sender<Instant>,
 }
 
 impl Stepped {
-    pub(crate) fn here() -> Self {
+    /// The world of the runtime around, at this moment.
+    pub fn here() -> Self {
         let world = TokioRuntime::current();
         let now = watch::Sender::new(world.now());
         Self { world, now }
     }
 
-    pub(crate) fn step(&self, by: Duration) {
+    /// Lets time pass.
+    pub fn step(&self, by: Duration) {
         self.now.send_modify(|now| *now = *now + by);
     }
 }
