@@ -26,7 +26,7 @@ const IMAGE: &str = "zookeeper:3.9";
 const CLIENT_PORT: u16 = 2181;
 
 /// How long it may take to serve; a Java machine in a fresh container is slow.
-const START_SECS_MAX: u64 = 90;
+const START_SECS_MAX: u64 = 240;
 
 /// A server in a container, which goes with the handle, and where clients on this machine find it.
 pub(crate) async fn apache(settings: &Settings) -> (ContainerAsync<GenericImage>, SocketAddr) {

@@ -119,14 +119,13 @@ async fn a_container_goes_after_its_last_child(world: World) {
 async fn a_node_with_a_time_to_live_goes_when_alone(world: World) {
     let zk = world.client().await;
     let (alone, parent) = (world.path("alone"), world.path("parent"));
-    let brief = async |path: &str| {
-        let created = zk.create(path, b"").ttl(Duration::from_millis(200)).await;
-        created.expect("nodes with a time to live are enabled");
-    };
-    brief(&parent).await;
+    let brief = Duration::from_millis(200);
     let child = format!("{parent}/child");
-    zk.create(&child, b"").await.expect("such nodes take children");
-    brief(&alone).await;
+    // In one transaction: it is never without its child while its time runs.
+    let both = zk.multi().create_with_ttl(&parent, b"", CreateMode::PersistentTtl, brief);
+    let both = both.create(&child, b"", CreateMode::Persistent).commit().await;
+    both.expect("nodes with a time to live are enabled, and take children");
+    zk.create(&alone, b"").ttl(brief).await.expect("a free name");
     ends(&zk, &alone).await;
     assert!(zk.exists(&parent).await.expect("allowed").is_some(), "it has a child");
     zk.delete(&child).await.expect("it is there");
