@@ -32,7 +32,7 @@ const IMAGE: &str = "zk-server:local";
 const CLIENT_PORT: u16 = 2181;
 
 /// How long members may take to agree on a leader, or a container on its health.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(240);
 
 /// Writes acknowledged under each fault before the next.
 const WRITES: u64 = 50;
@@ -52,7 +52,7 @@ impl Members {
         let number = NETWORKS.fetch_add(1, Ordering::Relaxed);
         let network = format!("zk-tests-{}-{number}", std::process::id());
         let name = |id: usize| format!("{network}-{id}");
-        let mut file = "dataDir=/data\ntickTime=500\ninitLimit=20\nsyncLimit=4\n\
+        let mut file = "dataDir=/data\ntickTime=500\ninitLimit=40\nsyncLimit=10\n\
                         quorumListenOnAllIPs=true\n4lw.commands.whitelist=*\n"
             .to_owned();
         for id in 1..=3 {

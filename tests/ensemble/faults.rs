@@ -4,10 +4,13 @@ use std::time::Duration;
 
 use zk_client::{CreateMode, Outcome};
 use zk_proto::client::OpCode;
-use zk_server_embedded::{ensemble::Role, testing::Applied};
+use zk_server_embedded::{
+    ensemble::{Ensemble, Role},
+    testing::Applied,
+};
 use zk_tests::patience::{at_most, until};
 
-use crate::{client_of, followers, load::Load, three};
+use crate::{client_of, followers, load::Load, serving, three, three_unmoved};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn f1_a_killed_leader_is_replaced_and_nothing_acknowledged_is_lost() {
@@ -42,7 +45,8 @@ async fn f1_all_members_killed_at_once_come_back_with_everything_acknowledged() 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_isolated_leader_steps_back_and_catches_up_when_the_network_is_whole() {
-    let ensemble = three().await;
+    // Seconds of silence are needed to give somebody up, so that it is for the network alone.
+    let ensemble = serving(Ensemble::builder().limits(300, 50)).await;
     let load = Load::start(&ensemble).await;
     let leader = at_most("a leader", ensemble.leader()).await;
     load.until_more(100).await;
@@ -70,7 +74,9 @@ async fn a_minority_acknowledges_nothing() {
     assert_ne!(error.outcome(), Outcome::Rejected);
     ensemble.heal();
     at_most("everybody serves", ensemble.ready()).await;
-    at_most("agreement", ensemble.agreement()).await.expect("they run");
+    let agreed = at_most("agreement", ensemble.agreement()).await.expect("they run");
+    // What was on its way may have happened after all.
+    assert!(error.outcome() == Outcome::Unknown || agreed.node("/alone").is_none());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -100,7 +106,7 @@ async fn a_link_that_is_dead_in_one_direction_is_noticed() {
 
 #[tokio::test]
 async fn a_slow_network_is_slow_and_nothing_else() {
-    let ensemble = three().await;
+    let ensemble = three_unmoved().await;
     let leader = at_most("a leader", ensemble.leader()).await;
     let slow = Duration::from_millis(20);
     for follower in followers(&ensemble, leader) {
@@ -155,7 +161,7 @@ async fn a_leader_may_be_asked_to_step_down() {
 
 #[tokio::test]
 async fn a_lost_reply_leaves_the_write_done_or_not_as_asked() {
-    let ensemble = three().await;
+    let ensemble = three_unmoved().await;
     let leader = at_most("a leader", ensemble.leader()).await;
     let follower = ensemble.member(followers(&ensemble, leader)[0]);
     let zk = client_of(follower.connect_string()).await;
@@ -174,7 +180,7 @@ async fn a_lost_reply_leaves_the_write_done_or_not_as_asked() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn g13_a_member_with_a_fault_in_memory_takes_everything_anew_and_nobody_notices() {
-    let ensemble = three().await;
+    let ensemble = three_unmoved().await;
     let leader = at_most("a leader", ensemble.leader()).await;
     let struck = ensemble.member(followers(&ensemble, leader)[0]);
     let zk = client_of(ensemble.member(leader).connect_string()).await;
@@ -185,7 +191,7 @@ async fn g13_a_member_with_a_fault_in_memory_takes_everything_anew_and_nobody_no
     // Writes go on while the member leaves and comes back with what everybody has.
     let load = Load::start(&ensemble).await;
     load.until_more(200).await;
-    until("everything is taken anew", Duration::from_secs(30), || async {
+    until("everything is taken anew", Duration::from_secs(120), || async {
         let shown = struck.snapshot().await.expect("it runs");
         (shown.data("/a") == Some(b"data".as_slice())).then_some(())
     })

@@ -15,7 +15,7 @@ mod strangers;
 use std::time::Duration;
 
 use zk_client::Client;
-use zk_server_embedded::ensemble::{Ensemble, ServerId};
+use zk_server_embedded::ensemble::{Ensemble, EnsembleBuilder, ServerId};
 use zk_tests::patience::at_most;
 
 /// A container started while a volume is mounted keeps that volume mounted, and its repair from
@@ -25,9 +25,24 @@ static MOUNTS: tokio::sync::RwLock<()> = tokio::sync::RwLock::const_new(());
 /// Long enough that no session ends by itself.
 const SESSION: Duration = Duration::from_secs(20);
 
-/// Three voters, in memory, with a leader.
+/// Three voters, in memory, with a leader. They give each other up after a second of silence, which
+/// a busy machine can cause as well.
 async fn three() -> Ensemble {
-    let ensemble = Ensemble::builder().start().await.expect("an ensemble");
+    serving(Ensemble::builder()).await
+}
+
+/// The same for tests in which nobody is to change his mind: however long the machine stands still,
+/// they do not give each other up.
+async fn three_unmoved() -> Ensemble {
+    serving(unmoved()).await
+}
+
+fn unmoved() -> EnsembleBuilder {
+    Ensemble::builder().limits(3_000, 3_000)
+}
+
+async fn serving(builder: EnsembleBuilder) -> Ensemble {
+    let ensemble = builder.start().await.expect("an ensemble");
     at_most("everybody serves", ensemble.ready()).await;
     ensemble
 }

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use zk_client::{Client, CreateError, CreateMode, Retry, SessionEnd};
-use zk_server_embedded::ensemble::{Ensemble, LocalSessions};
+use zk_server_embedded::ensemble::LocalSessions;
 use zk_tests::patience::at_most;
 
-use crate::{client_of, followers, three};
+use crate::{client_of, followers, serving, three, three_unmoved, unmoved};
 
 #[tokio::test]
 async fn a_session_survives_its_server_and_keeps_its_ephemeral_nodes() {
@@ -28,7 +28,7 @@ async fn a_session_survives_its_server_and_keeps_its_ephemeral_nodes() {
 
 #[tokio::test]
 async fn a_session_that_is_ended_loses_its_nodes_on_every_member() {
-    let ensemble = three().await;
+    let ensemble = three_unmoved().await;
     let leader = at_most("a leader", ensemble.leader()).await;
     let follower = ensemble.member(followers(&ensemble, leader)[0]);
     let zk = client_of(follower.connect_string()).await;
@@ -45,17 +45,19 @@ async fn a_session_that_is_ended_loses_its_nodes_on_every_member() {
 
 #[tokio::test]
 async fn clocks_put_forward_end_the_sessions_that_nobody_keeps() {
-    let ensemble = three().await;
+    let ensemble = three_unmoved().await;
     let leader = at_most("a leader", ensemble.leader()).await;
     let member = ensemble.member(followers(&ensemble, leader)[0]);
-    let timeout = Duration::from_secs(5);
+    let timeout = Duration::from_secs(15);
     let zk = Client::builder(member.connect_string()).session_timeout(timeout);
     let zk = zk.connect().await.expect("a session");
     zk.create("/mine", b"").mode(CreateMode::Ephemeral).await.expect("created");
     // Its client cannot come back, and so says nothing any more.
     member.refuse_connections(true).await.expect("it runs");
     member.drop_all_connections().await.expect("it runs");
-    let other = client_of(ensemble.member(leader).connect_string()).await;
+    // To the members it is silent for as long.
+    let other = Client::builder(ensemble.member(leader).connect_string());
+    let other = other.session_timeout(timeout * 4).connect().await.expect("a session");
     let (stat, gone) = other.exists_and_watch("/mine").await.expect("answered");
     assert!(stat.is_some());
     ensemble.advance(timeout * 2).await.expect("they run");
@@ -65,12 +67,11 @@ async fn clocks_put_forward_end_the_sessions_that_nobody_keeps() {
 
 #[tokio::test]
 async fn a_local_session_takes_no_write_until_it_owns_something() {
-    let local = Ensemble::builder().observers(1).local_sessions(LocalSessions::Upgraded);
-    let ensemble = local.start().await.expect("an ensemble");
-    at_most("everybody serves", ensemble.ready()).await;
+    let local = unmoved().observers(1).local_sessions(LocalSessions::Upgraded);
+    let ensemble = serving(local).await;
     for id in ensemble.ids() {
         let member = ensemble.member(id);
-        let before = member.snapshot().await.expect("it runs").zxid;
+        let before = at_most("agreement", ensemble.agreement()).await.expect("they run").zxid;
         let zk = client_of(member.connect_string()).await;
         let session = zk.epoch().expect("connected").session;
         let snapshot = member.snapshot().await.expect("it runs");
@@ -80,22 +81,20 @@ async fn a_local_session_takes_no_write_until_it_owns_something() {
         assert!(stat.is_none());
         zk.create("/mine", b"").mode(CreateMode::Ephemeral).await.expect("created");
         at_most("its own watch", made).await.expect("an event");
-        ensemble.agreement().await.expect("they run");
+        at_most("agreement", ensemble.agreement()).await.expect("they run");
         for other in ensemble.ids() {
             let snapshot = ensemble.member(other).snapshot().await.expect("it runs");
             assert!(!snapshot.session(session).expect("known to everybody").is_local);
         }
         zk.close().await.expect("closed");
-        ensemble.agreement().await.expect("they run");
+        at_most("agreement", ensemble.agreement()).await.expect("they run");
         ensemble.assert_no_orphans().await.expect("they run");
     }
 }
 
 #[tokio::test]
 async fn a_local_session_that_is_ended_is_over_on_its_member() {
-    let local = Ensemble::builder().local_sessions(LocalSessions::Confined);
-    let ensemble = local.start().await.expect("an ensemble");
-    at_most("everybody serves", ensemble.ready()).await;
+    let ensemble = serving(unmoved().local_sessions(LocalSessions::Confined)).await;
     for id in ensemble.ids() {
         let zk = client_of(ensemble.member(id).connect_string()).await;
         let refused = zk.create("/mine", b"").mode(CreateMode::Ephemeral).await;
@@ -112,9 +111,7 @@ async fn a_local_session_that_is_ended_is_over_on_its_member() {
 
 #[tokio::test]
 async fn a_local_session_outlives_its_leader() {
-    let local = Ensemble::builder().local_sessions(LocalSessions::Upgraded);
-    let mut ensemble = local.start().await.expect("an ensemble");
-    at_most("everybody serves", ensemble.ready()).await;
+    let mut ensemble = serving(unmoved().local_sessions(LocalSessions::Upgraded)).await;
     let leader = at_most("a leader", ensemble.leader()).await;
     let follower = followers(&ensemble, leader)[0];
     let zk = client_of(ensemble.member(follower).connect_string()).await;

@@ -6,11 +6,11 @@ use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
 };
-use zk_proto::{ballot::Hello, ensemble::HostPort, jute::encode};
+use zk_proto::{Epoch, ballot::Hello, ensemble::HostPort, jute::encode};
 use zk_server_embedded::ensemble::{Ensemble, ServerId};
 use zk_tests::patience::at_most;
 
-use crate::{client_of, followers, three};
+use crate::{client_of, followers, three_unmoved};
 
 /// Connections that say nothing; more than may wait for their first words.
 const SILENT: usize = 100;
@@ -28,19 +28,18 @@ async fn is_hung_up_on(address: SocketAddr, words: &[u8]) {
     drop(at_most("the end of the connection", stream.read_to_end(&mut rest)).await);
 }
 
-/// Nobody has changed his mind, and writes go on.
-async fn nothing_happened(ensemble: &Ensemble, leader: ServerId, path: &str) {
+/// Who leads, and since which election, once something was written.
+async fn led(ensemble: &Ensemble, path: &str) -> (ServerId, Epoch) {
     let zk = client_of(ensemble.connect_string()).await;
     zk.create(path, b"").await.expect("a quorum");
     let agreed = at_most("agreement", ensemble.agreement()).await.expect("they run");
-    assert_eq!(agreed.zxid.epoch().get(), 1, "no second election");
-    assert_eq!(at_most("a leader", ensemble.leader()).await, leader);
+    (at_most("a leader", ensemble.leader()).await, agreed.zxid.epoch())
 }
 
 #[tokio::test]
 async fn m47_m48_strangers_on_the_election_port_are_hung_up_on_and_change_nothing() {
-    let ensemble = three().await;
-    let leader = at_most("a leader", ensemble.leader()).await;
+    let ensemble = three_unmoved().await;
+    let before = led(&ensemble, "/before").await;
     let somewhere = HostPort::new("127.0.0.1", 9).expect("legal");
     let own_number = |id| encode(&Hello::new(ServerId::new(id), somewhere.clone()));
     let mut silent = Vec::new();
@@ -57,13 +56,14 @@ async fn m47_m48_strangers_on_the_election_port_are_hung_up_on_and_change_nothin
             silent.push(connect(port).await);
         }
     }
-    nothing_happened(&ensemble, leader, "/on").await;
+    assert_eq!(led(&ensemble, "/after").await, before, "nobody has changed his mind");
 }
 
 #[tokio::test]
 async fn m49_strangers_on_the_quorum_port_are_hung_up_on_and_change_nothing() {
-    let ensemble = three().await;
-    let leader = at_most("a leader", ensemble.leader()).await;
+    let ensemble = three_unmoved().await;
+    let before = led(&ensemble, "/before").await;
+    let (leader, _) = before;
     let port = ensemble.member(leader).quorum_addr();
     is_hung_up_on(port, &[0xff; 64]).await;
     is_hung_up_on(port, b"GET / HTTP/1.1\r\n\r\n").await;
@@ -74,7 +74,7 @@ async fn m49_strangers_on_the_quorum_port_are_hung_up_on_and_change_nothing() {
     for _ in 0..SILENT {
         silent.push(connect(port).await);
     }
-    nothing_happened(&ensemble, leader, "/on").await;
+    assert_eq!(led(&ensemble, "/after").await, before, "nobody has changed his mind");
     for follower in followers(&ensemble, leader) {
         let closed = TcpStream::connect(ensemble.member(follower).quorum_addr()).await;
         assert!(closed.is_err(), "only a leader lets learners in");
