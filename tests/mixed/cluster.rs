@@ -10,7 +10,12 @@ use std::{
 };
 
 use zk_tests::{
-    dump, patience::until, peers, ports, process::Process, scratch::Scratch, subject::word_of,
+    dump,
+    patience::until,
+    peers, ports,
+    process::Process,
+    scratch::Scratch,
+    subject::{answer_of, word_of},
 };
 
 /// Whose program a member runs.
@@ -23,13 +28,21 @@ pub(crate) enum Make {
 }
 
 /// How long a member may take to serve, or an ensemble to agree: a Java machine on a busy computer.
-const SERVE_LIMIT: Duration = Duration::from_secs(60);
+const SERVE_LIMIT: Duration = Duration::from_secs(240);
 
 /// How long a process may take to stand still.
-const STOP_LIMIT: Duration = Duration::from_secs(10);
+const STOP_LIMIT: Duration = Duration::from_secs(120);
 
-/// The basic unit of time of all members, in milliseconds. Sessions last 20 of them at most.
+/// The basic unit of time of all members, in milliseconds.
 const TICK_MILLIS: u32 = 500;
+
+/// How long members may take to join a leader, and be silent before they are given up, in ticks:
+/// half a minute, longer than a busy machine lets anybody stand still. The dead are noticed at once
+/// by the end of their connections.
+const LIMIT_TICKS: u32 = 60;
+
+/// The longest session that is granted: as long.
+pub(crate) const SESSION: Duration = Duration::from_secs(30);
 
 /// One place in the ensemble. Its program may change, its number, ports and directory never do.
 #[derive(Debug)]
@@ -239,10 +252,9 @@ impl Cluster {
         leader
     }
 
-    /// What a member answers to a four-letter word.
+    /// What a member that runs answers to a four-letter word.
     pub(crate) async fn word(&self, member: usize, word: &str) -> String {
-        let answer = word_of(self.address(member), word).await;
-        answer.unwrap_or_else(|| panic!("member {member} does not answer {word}"))
+        answer_of(self.address(member), word).await
     }
 
     /// As [`Self::word`]; `None` when nobody answers.
@@ -257,10 +269,11 @@ impl Cluster {
 
     fn configuration(&self, member: usize) -> String {
         let mut text = format!(
-            "dataDir={}\ntickTime={TICK_MILLIS}\ninitLimit=10\nsyncLimit=5\n\
-             admin.enableServer=false\n4lw.commands.whitelist=*\nextendedTypesEnabled=true\n\
+            "dataDir={}\ntickTime={TICK_MILLIS}\ninitLimit={LIMIT_TICKS}\n\
+             syncLimit={LIMIT_TICKS}\nmaxSessionTimeout={}\nadmin.enableServer=false\n4lw.commands.whitelist=*\nextendedTypesEnabled=true\n\
              DigestAuthenticationProvider.superDigest={}\n{}",
             self.data(member).display(),
+            SESSION.as_millis(),
             dump::SUPER_DIGEST,
             self.lines
         );

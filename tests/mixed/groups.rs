@@ -8,6 +8,7 @@ use zk_tests::patience::{at_most, until};
 use crate::cluster::{
     Cluster,
     Make::{self, Apache, Ours},
+    SESSION,
 };
 
 /// Member 1 weighs more than the two others together.
@@ -43,7 +44,7 @@ async fn heavy(name: &str, heavy: Make, light: Make) {
     cluster.kill(1);
     cluster.start(2);
     cluster.start(3);
-    until("both are up", Duration::from_secs(60), || async {
+    until("both are up", Duration::from_secs(240), || async {
         let mut is_up = true;
         for member in [2, 3] {
             is_up &= cluster.answers(member, "ruok").await.is_some();
@@ -67,7 +68,7 @@ async fn heavy(name: &str, heavy: Make, light: Make) {
 
 async fn client(cluster: &Cluster, member: usize) -> Client {
     let address = cluster.address(member).to_string();
-    let client = Client::builder(address).session_timeout(Duration::from_secs(10));
+    let client = Client::builder(address).session_timeout(SESSION);
     at_most("a session", async { client.connect().await }).await.expect("a session")
 }
 

@@ -7,7 +7,7 @@
 use std::{fmt::Write as _, time::Duration};
 
 use zk_proto::{
-    Zxid,
+    ErrorCode, Zxid,
     client::{MultiOp, MultiResponse, MultiResult, OpCode},
 };
 use zk_tests::{
@@ -27,10 +27,10 @@ const LOCAL: &str = "localSessionsEnabled=true\n";
 const UPGRADING: &str = "localSessionsUpgradingEnabled=true\n";
 
 /// What a session that is left alone asks for, in milliseconds.
-const SHORT_MILLIS: i32 = 1_000;
+const SHORT_MILLIS: i32 = 2_000;
 
-/// How long a session may take to run out.
-const EXPIRY_LIMIT: Duration = Duration::from_secs(20);
+/// How long a session may take to run out, and to be forgotten.
+const EXPIRY_LIMIT: Duration = Duration::from_secs(120);
 
 const EPHEMERAL: i32 = 1;
 
@@ -87,6 +87,10 @@ struct Story<'a> {
 impl<'a> Story<'a> {
     async fn new(cluster: &'a Cluster, member: usize) -> Self {
         let mut story = Self { cluster, member, since: Zxid::ZERO, text: String::new() };
+        // What came before is over on this member too.
+        let mut raw = Raw::open(cluster.address(member)).await;
+        assert_eq!(raw.at(OpCode::Sync, "/").await.code(), ErrorCode::Ok);
+        raw.close().await;
         story.since = story.zxid().await;
         story
     }

@@ -19,9 +19,6 @@ const WRITES: usize = 100;
 /// Times a session moves.
 const MOVES: usize = 6;
 
-/// What such sessions ask for, in milliseconds; twenty ticks are granted at most.
-const TIMEOUT_MILLIS: i32 = 10_000;
-
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs Apache ZooKeeper 3.9 (ZK_APACHE_39, ZK_JAVA) and zk-server (ZK_SERVER_BIN)"]
 async fn sessions_move_between_makes_while_apache_leads() {
@@ -38,7 +35,7 @@ async fn moves(name: &str, makes: &[Make]) {
     let mut cluster = Cluster::new("sessions", makes, &[]);
     cluster.start_all().await;
     let writers = Writers::start(&cluster.connect_string(), "load").await;
-    let mut raw = Raw::open_with(cluster.address(1), TIMEOUT_MILLIS).await;
+    let mut raw = Raw::open(cluster.address(1)).await;
     let session = raw.session.clone();
     assert_eq!(raw.create("/moving", 0).await.code(), ErrorCode::Ok);
     for step in 1..=MOVES {

@@ -13,8 +13,10 @@ use tokio::{
     task::JoinSet,
     time::{MissedTickBehavior, interval},
 };
-use zk_client::{Client, SessionState};
+use zk_client::{Client, Retry, SessionEnd};
 use zk_tests::patience::until;
+
+use crate::cluster::SESSION;
 
 /// Clients that write at the same time.
 const WRITERS: usize = 4;
@@ -22,14 +24,11 @@ const WRITERS: usize = 4;
 /// Between two writes of one client: a load that leaves the machine to the members.
 const PAUSE_MILLIS: u64 = 6;
 
-/// What the clients ask for, and what the members grant at most.
-const SESSION: Duration = Duration::from_secs(10);
-
 /// How long one write may take, elections included.
-const WRITE_LIMIT: Duration = Duration::from_secs(30);
+const WRITE_LIMIT: Duration = Duration::from_secs(120);
 
 /// How long a load may take to come to a number of writes.
-const REACH_LIMIT: Duration = Duration::from_secs(60);
+const REACH_LIMIT: Duration = Duration::from_secs(240);
 
 /// What was acknowledged: the data that a path holds, and the transaction that made it so.
 pub(crate) type Acknowledged = BTreeMap<String, Write>;
@@ -56,6 +55,8 @@ struct Shared {
     /// Paths of which nobody knows what they hold, because a write on them was not answered.
     unsure: Mutex<Vec<String>>,
     count: AtomicUsize,
+    /// Nobody begins another write once so many were acknowledged.
+    count_max: AtomicUsize,
     expiries: AtomicUsize,
     is_over: AtomicBool,
 }
@@ -84,6 +85,7 @@ impl Writers {
     /// Opens the sessions and begins. The names of two loads on one ensemble must differ.
     pub(crate) async fn start(connect_string: &str, name: &str) -> Self {
         let shared = Arc::new(Shared::default());
+        shared.count_max.store(usize::MAX, Ordering::Relaxed);
         let mut tasks = JoinSet::new();
         for number in 0..WRITERS {
             let client = Client::builder(connect_string).session_timeout(SESSION);
@@ -97,11 +99,32 @@ impl Writers {
 
     /// Waits until so many more writes were acknowledged.
     pub(crate) async fn more(&self, count: usize) {
-        let target = self.shared.count.load(Ordering::Relaxed) + count;
+        self.reach(self.shared.count.load(Ordering::Relaxed) + count).await;
+    }
+
+    /// The same; the writers come to few beyond what is under way, until they may
+    /// [`go_on`](Self::go_on).
+    pub(crate) async fn more_and_rest(&self, count: usize) {
+        self.reach(self.limit(count)).await;
+    }
+
+    async fn reach(&self, target: usize) {
         until("more acknowledged writes", REACH_LIMIT, || async {
             (self.shared.count.load(Ordering::Relaxed) >= target).then_some(())
         })
         .await;
+    }
+
+    /// Lets the writers come to so many more writes, and does not wait; up to which number.
+    pub(crate) fn limit(&self, count: usize) -> usize {
+        let count = self.shared.count.load(Ordering::Relaxed) + count;
+        self.shared.count_max.store(count, Ordering::Relaxed);
+        count
+    }
+
+    /// Lets them write as much as they can again.
+    pub(crate) fn go_on(&self) {
+        self.shared.count_max.store(usize::MAX, Ordering::Relaxed);
     }
 
     /// Lets every writer finish what it does, and closes the sessions.
@@ -134,6 +157,9 @@ async fn write(client: Client, parent: String, shared: Arc<Shared>) {
         if shared.is_over.load(Ordering::Relaxed) || client.end().is_some() {
             break;
         }
+        if shared.count.load(Ordering::Relaxed) >= shared.count_max.load(Ordering::Relaxed) {
+            continue;
+        }
         let path = format!("{parent}/{number}");
         let data = path.clone().into_bytes();
         let Ok(created) = client.create(&path, &data).await else { continue };
@@ -147,10 +173,14 @@ async fn write(client: Client, parent: String, shared: Arc<Shared>) {
         }
     }
     if held.is_ok() && client.end().is_none() {
-        let seen = client.exists(&presence).await;
+        // What is asked on a connection that breaks has lost its answer.
+        let retry = Retry::default();
+        let seen = retry.run_idempotent(&client, || client.exists(&presence)).await;
         assert!(seen.is_ok_and(|stat| stat.is_some()), "{presence} lives with its session");
     }
-    if matches!(client.state(), SessionState::Expired(_)) || client.close().await.is_err() {
+    // One that cannot be closed for want of a connection is left to expire, and is no loss.
+    drop(client.close().await);
+    if client.end() == Some(SessionEnd::Expired) {
         shared.expiries.fetch_add(1, Ordering::Relaxed);
     }
 }
