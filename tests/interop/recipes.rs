@@ -18,7 +18,7 @@ use zk_recipes::{
 };
 use zk_tests::{
     foreign::{Foreign, Server},
-    patience::at_most,
+    patience::{ANSWER_SECS_MAX, at_most, until},
     scratch::Scratch,
 };
 
@@ -448,8 +448,8 @@ async fn timed_leases_keep_each_other_out(server: Server) {
     let python = kazoo(&server, &["timed", "/two", "1", "theirs"]).await;
     assert_eq!(answered(python).await, "obtained");
     let again = || async { two.try_acquire().await.expect("an answer") };
-    let limit = Duration::from_secs(10);
-    let _hold = zk_tests::patience::until("the end of theirs", limit, again).await;
+    let limit = Duration::from_secs(ANSWER_SECS_MAX);
+    let _hold = until("the end of theirs", limit, again).await;
 
     let slots = lease("/slots").slots(2).build().expect("a path");
     let hold = at_most("an answer", slots.try_acquire()).await.expect("an answer").expect("ours");

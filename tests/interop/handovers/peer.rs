@@ -17,7 +17,7 @@ impl Peer {
     /// Starts a process.
     pub(crate) fn start(self, server: &Server) -> Foreign {
         match self {
-            Self::Java => Foreign::java_among_many(server, "CuratorContender"),
+            Self::Java => Foreign::java(server, "CuratorContender"),
             Self::Python => Foreign::python_among_many(server, "kazoo_contender.py"),
             Self::Ours => Foreign::ours_among_many(server, env!("CARGO_BIN_EXE_zk-contender")),
         }
