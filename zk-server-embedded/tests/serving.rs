@@ -2,7 +2,7 @@
 
 mod support;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use zk_proto::{
     ErrorCode, SessionId, Version, Xid,
@@ -34,18 +34,10 @@ fn a_client_creates_a_node_and_reads_it() {
 }
 
 #[test]
-fn a_server_is_ready_in_milliseconds() {
-    // The best of several, since the machine has other things to do.
-    let best = (0..5)
-        .map(|_| {
-            let started = Instant::now();
-            let server = server();
-            let mut client = Raw::connect(server.local_addr());
-            client.create("/a", b"", 0).ok();
-            started.elapsed()
-        })
-        .min();
-    assert!(best < Some(Duration::from_millis(25)), "{best:?}");
+fn a_server_is_ready_before_its_first_tick() {
+    let day = Duration::from_secs(86_400);
+    let server = server_as(TestServer::builder().tick(day));
+    Raw::connect(server.local_addr()).create("/a", b"", 0).ok();
 }
 
 #[test]
@@ -126,9 +118,9 @@ fn the_clock_can_be_put_forward() {
     let mut client = Raw::connect(server.local_addr());
     client.create("/e", b"", EPHEMERAL).ok();
     block_on(async {
-        server.clock().advance(Duration::from_secs(29)).await.expect("runs");
+        server.clock().advance(Duration::from_secs(15)).await.expect("runs");
         assert_eq!(server.stats().await.expect("runs").sessions, 1);
-        server.clock().advance(Duration::from_secs(2)).await.expect("runs");
+        server.clock().advance(Duration::from_secs(16)).await.expect("runs");
         assert_eq!(server.stats().await.expect("runs").sessions, 0);
         server.assert_quiescent().await.expect("runs");
     });
@@ -145,7 +137,7 @@ fn nodes_live_as_long_as_the_clock_says() {
         data: request.data,
         acl: request.acl,
         flags: 5,
-        ttl_ms: 70_000,
+        ttl_ms: 110_000,
     };
     client.call(OpCode::CreateTtl, &request).ok();
     let is_there = || block_on(server.snapshot()).expect("runs").node("/brief").is_some();
