@@ -1,13 +1,17 @@
 //! Wires that fail: cut, slow, half open, or without their replies.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use zk_client::{Client, ExpiryPolicy, OperationError, Outcome, RequestError, SessionState};
-use zk_server_embedded::Server;
-use zk_tests::{patience::at_most, relay::Relay};
+use zk_server_embedded::{Server, testing::TestServer};
+use zk_tests::{clocks::Stepped, patience::at_most, relay::Relay};
 
-/// How long a session lives without a sign of life, in milliseconds.
-const SESSION_MS: u64 = 3_000;
+/// How long a session lives without a sign of life, in milliseconds. Longer than anybody here is
+/// kept waiting for, except by a wire that says nothing.
+const SESSION_MS: u64 = 10_000;
 
 /// A server, a wire to it, and a client at the other end.
 async fn world() -> (Server, Relay, Client) {
@@ -22,22 +26,15 @@ async fn world() -> (Server, Relay, Client) {
     (server, relay, zk)
 }
 
-/// Waits for a state of the session.
-async fn until(zk: &Client, is_it: impl Fn(&SessionState) -> bool) {
-    let mut states = zk.states();
-    let waiting = async { while !is_it(&states.next().await.expect("the client goes on")) {} };
-    at_most("a state", waiting).await;
-}
-
 /// Another wire to the same server.
-async fn beside(server: &Server) -> Client {
-    Client::connect(server.connect_string()).await.expect("a session")
+async fn beside(connect_string: &str) -> Client {
+    Client::connect(connect_string).await.expect("a session")
 }
 
 #[tokio::test]
 async fn a_cut_wire_leaves_what_was_sent_unknown_and_sends_the_rest_later() {
     let (server, relay, zk) = world().await;
-    let other = beside(&server).await;
+    let other = beside(&server.connect_string()).await;
     let (_, set) = other.get_and_watch("/a").await.expect("there");
     relay.swallow_replies();
     let lost = zk.set("/a", b"1").send();
@@ -58,7 +55,7 @@ async fn a_swallowed_reply_is_unknown_although_it_happened() {
     let error = lost.expect_err("nobody answers");
     assert_eq!(error.request_error(), Some(&RequestError::ConnectionLost));
     assert_eq!(error.outcome(), Outcome::Unknown);
-    let node = beside(&server).await.get("/a").await.expect("there");
+    let node = beside(&server.connect_string()).await.get("/a").await.expect("there");
     assert_eq!(&node.data[..], b"1");
     relay.mend();
     at_most("an answer", zk.get("/a")).await.expect("there");
@@ -66,19 +63,49 @@ async fn a_swallowed_reply_is_unknown_although_it_happened() {
 
 #[tokio::test]
 async fn a_half_open_wire_is_noticed_before_the_session_can_be_over() {
-    let (server, relay, zk) = world().await;
-    let other = beside(&server).await;
-    let epoch = zk.epoch().expect("a session");
+    const STEP: Duration = Duration::from_millis(500);
+    let timeout = Duration::from_secs(60);
+    let builder = TestServer::builder().session_timeouts(timeout, timeout);
+    let server = TestServer::start_as(builder).await.expect("a server");
+    let relay = Relay::start(server.local_addr()).await;
+    let runtime = Arc::new(Stepped::here());
+    let builder = Client::builder(relay.address.to_string()).session_timeout(timeout);
+    let builder = builder.on_expiry(ExpiryPolicy::Recreate).runtime(runtime.clone());
+    let zk = at_most("a session", builder.connect()).await.expect("a session");
     let created = zk.create("/mine", b"").ephemeral().await.expect("a free name");
+    let epoch = zk.epoch().expect("a session");
     assert_eq!(created.stat.ephemeral_owner, epoch.session);
+    // The clocks of both go on together.
+    let go_on = async |is_it: fn(&SessionState) -> bool| {
+        while !is_it(&zk.state()) {
+            runtime.step(STEP);
+            server.clock().advance(STEP).await.expect("it runs");
+        }
+    };
+    let is_there = async || {
+        let look = server.snapshot().await.expect("it runs");
+        look.node("/mine").is_some()
+    };
     relay.half_open();
-    until(&zk, |state| matches!(state, SessionState::Suspended { .. })).await;
-    let seen = other.exists("/mine").await.expect("an answer");
-    assert!(seen.is_some(), "the client knows before the server does");
-    until(&zk, |state| matches!(state, SessionState::MaybeExpired { .. })).await;
+    let waiting = go_on(|state| matches!(state, SessionState::Suspended { .. }));
+    at_most("a doubt", waiting).await;
+    assert!(is_there().await, "the client knows before the server does");
+    let waiting = go_on(|state| matches!(state, SessionState::MaybeExpired { .. }));
+    at_most("a worse doubt", waiting).await;
+    // Servers count in ticks.
+    server.clock().advance(STEP).await.expect("it runs");
+    assert!(!is_there().await, "and it was right");
     relay.mend();
-    until(&zk, SessionState::is_connected).await;
-    at_most("an answer", zk.get("/a")).await.expect("there");
+    // Each step takes as long as it takes somebody else to come to the server.
+    let coming_back = async {
+        while !zk.state().is_connected() {
+            runtime.step(STEP);
+            beside(&server.connect_string()).await;
+        }
+    };
+    at_most("another session", coming_back).await;
+    assert_ne!(zk.epoch().expect("a session").session, epoch.session);
+    at_most("an answer", zk.get("/")).await.expect("there");
 }
 
 #[tokio::test]
