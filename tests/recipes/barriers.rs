@@ -14,9 +14,9 @@ use zk_recipes::{
     Barrier, BarrierError, BarrierLayout, DoubleBarrier, DoubleBarrierError, LockError, Lost,
 };
 use zk_server_embedded::testing::Applied;
+use zk_tests::clocks::Stepped;
 
 use crate::{
-    clocks::Stepped,
     dropping::{POLLS_MAX, poll_at_most},
     world::{World, in_time, session},
 };

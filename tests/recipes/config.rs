@@ -8,11 +8,9 @@ use zk_client::{Acl, AuthId, Client, Outcome, Perms};
 use zk_proto::client::OpCode;
 use zk_recipes::config::{Config, ConfigError, ConfigValue, Version, spring};
 use zk_server_embedded::testing::Applied;
+use zk_tests::clocks::Stepped;
 
-use crate::{
-    clocks::Stepped,
-    world::{World, in_time, session},
-};
+use crate::world::{World, in_time, session};
 
 const PATH: &str = "/config/shop";
 const CURRENT: &str = "/config/shop/current";

@@ -6,9 +6,9 @@ use zk_client::{Client, SessionState};
 use zk_proto::client::OpCode;
 use zk_recipes::{LockError, Lost, PartitionMember, Partitioner, Share, ShareEnd};
 use zk_server_embedded::testing::Applied;
+use zk_tests::clocks::Stepped;
 
 use crate::{
-    clocks::Stepped,
     dropping::{POLLS_MAX, poll_at_most},
     world::{World, in_time, session},
 };
