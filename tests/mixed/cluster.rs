@@ -270,7 +270,8 @@ impl Cluster {
     fn configuration(&self, member: usize) -> String {
         let mut text = format!(
             "dataDir={}\ntickTime={TICK_MILLIS}\ninitLimit={LIMIT_TICKS}\n\
-             syncLimit={LIMIT_TICKS}\nmaxSessionTimeout={}\nadmin.enableServer=false\n4lw.commands.whitelist=*\nextendedTypesEnabled=true\n\
+             syncLimit={LIMIT_TICKS}\nmaxSessionTimeout={}\n\
+             admin.enableServer=false\n4lw.commands.whitelist=*\nextendedTypesEnabled=true\n\
              DigestAuthenticationProvider.superDigest={}\n{}",
             self.data(member).display(),
             SESSION.as_millis(),

@@ -42,11 +42,11 @@ pub const LEARNER_REQUEST_BYTES_MAX: usize = 256 * 1024 * 1024;
 // reliability.md rule 2, F17
 pub const LEARNER_PENDING_BYTES_MAX: usize = 256 * 1024 * 1024;
 
-/// Bytes that a learner has from its leader, and its disk has yet to take, above which it reads no
-/// more before it is established. Half of [`LEARNER_PENDING_BYTES_MAX`]: what a leader of ours holds
-/// for it meanwhile ([`LEARNER_BYTES_MAX`]) comes on top, and does not make it give up. It is as
-/// much as that, because a leader drops a learner that does not read, and a learner that was
-/// dropped for a long installation would begin another one.
+/// Bytes that a learner has from its leader, and its disk has yet to take, above which it reads
+/// no more before it is established. Half of [`LEARNER_PENDING_BYTES_MAX`]: what a leader of
+/// ours holds for it meanwhile ([`LEARNER_BYTES_MAX`]) comes on top, and does not make it give
+/// up. It is as much as that, because a leader drops a learner that does not read, and a learner
+/// that was dropped for a long installation would begin another one.
 // reliability.md rule 2
 pub const LEARNER_SYNC_BYTES_MAX: usize = 128 * 1024 * 1024;
 

@@ -277,8 +277,8 @@ impl Election {
         self.weigh(now);
     }
 
-    /// Whether who looks like this is done with our leader. Who votes for somebody worse in our round
-    /// has not heard of ours yet, and an earlier round may be a vote that a new link repeats.
+    /// Whether who looks like this is done with our leader. Who votes for somebody worse in our
+    /// round has not heard of ours yet, and an earlier round may be a vote that a new link repeats.
     fn looks_elsewhere(&self, vote: &Vote) -> bool {
         let Phase::Settled(ours) = &self.phase else { return false };
         let is_later = vote.round > self.clock && !is_absurd(vote.round, self.clock);

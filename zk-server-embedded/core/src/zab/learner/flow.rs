@@ -1,9 +1,10 @@
-//! Back-pressure: as long as our own disk is what we wait for, and much has come, nothing is read.
+//! Back-pressure: as long as our own disk is what we wait for, and much has come, nothing is
+//! read.
 //!
-//! Only what the disk takes off counts. What is undecided leaves when the leader says more: whoever
-//! stopped reading for that would wait for ever. So before NEWLEADER it is what is on its way to the
-//! log, behind it everything, until the leader is told that it has us. Then UPTODATE is what we wait
-//! for, and it stands behind all that the leader has to say.
+//! Only what the disk takes off counts. What is undecided leaves when the leader says more:
+//! whoever stopped reading for that would wait for ever. So before NEWLEADER it is what is on
+//! its way to the log, behind it everything, until the leader is told that it has us. Then
+//! UPTODATE is what we wait for, and it stands behind all that the leader has to say.
 // reliability.md rule 2, I40
 
 use zk_proto::Instant;
