@@ -53,8 +53,9 @@ fn i40_nobody_stops_reading_for_what_only_the_leader_can_decide() {
     for counter in 1..=9 {
         assert_eq!(rig.proposes(at(1, counter)), [""; 0]);
     }
-    // The history is empty and durable; what is undecided waits for UPTODATE behind it.
-    assert_eq!(rig.new_leader(1), ["ACK 100000000"]);
+    // The history is empty; what is undecided waits for UPTODATE behind it.
+    assert_eq!(rig.new_leader(1), ["save current 1", "pause"]);
+    assert_eq!(rig.adopted(), ["ACK 100000000", "resume"]);
     for counter in 10..=19 {
         assert_eq!(rig.proposes(at(1, counter)), [""; 0]);
     }
@@ -74,7 +75,8 @@ fn i40_while_a_history_is_cut_little_is_read() {
     }
     assert_eq!(lines, ["pause"]);
     assert_eq!(rig.told(Input::Truncated { last: at(1, 0) }), ["resume"]);
-    assert_eq!(rig.new_leader(1), ["ACK 100000000"], "nothing was lost");
+    assert_eq!(rig.new_leader(1), ["save current 1", "pause"], "nothing was lost");
+    assert_eq!(rig.adopted(), ["ACK 100000000", "resume"]);
     assert_eq!(rig.learner.last_proposed(), at(1, 9));
 }
 
@@ -108,7 +110,8 @@ fn f17_i40_who_is_sent_too_much_before_it_may_serve_comes_back_for_the_rest() {
     rig.dialled();
     rig.leader_info(1);
     rig.hears(&FromLeader::Diff(at(1, 0)));
-    assert_eq!(rig.new_leader(1), ["ACK 100000000"]);
+    assert_eq!(rig.new_leader(1), ["save current 1"]);
+    assert_eq!(rig.adopted(), ["ACK 100000000"]);
     for counter in 1..=4 {
         assert_eq!(rig.proposes(at(1, counter)), [""; 0]);
     }
