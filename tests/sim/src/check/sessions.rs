@@ -125,7 +125,7 @@ impl World {
         }
     }
 
-    /// Bytes of a client have come to a member.
+    /// A whole message of a client has come to a member.
     pub(crate) fn heard_from(&mut self, client: Machine, member: Machine) {
         // A leader that others have left does not know it yet.
         let newest = self.checks.leaders.last_key_value().map(|(_, leader)| *leader);

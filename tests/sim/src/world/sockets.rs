@@ -225,10 +225,6 @@ impl World {
             is_paused: false,
         });
         client.received.extend_from_slice(bytes);
-        let from = self.net.pipe(pipe).ends[0];
-        if self.app_on(from).is_none() && self.clients[from - self.hosts.len()].is_on(pipe) {
-            self.heard_from(from - self.hosts.len(), machine);
-        }
         self.take_frames(machine, pipe, side);
     }
 
@@ -265,6 +261,10 @@ impl World {
             };
             running.peer.handle(now, input);
             self.drain(machine);
+            let from = self.net.pipe(pipe).ends[0];
+            if self.app_on(from).is_none() && self.clients[from - self.hosts.len()].is_on(pipe) {
+                self.heard_from(from - self.hosts.len(), machine);
+            }
         }
     }
 
