@@ -37,6 +37,9 @@ pub(crate) struct Driver {
     shared: Arc<Shared>,
     transport: Transport,
     link: Link,
+    /// What broke the connection, until it is reported: a server that wants a certificate says so
+    /// only after the handshake.
+    fault: Option<io::Error>,
     server: Option<Server>,
     /// Counts connections and attempts to make one.
     connection: u64,
@@ -83,6 +86,7 @@ impl Driver {
             shared,
             transport,
             link: Link::Down,
+            fault: None,
             server: None,
             connection: 0,
             epoch: 0,
@@ -180,7 +184,11 @@ impl Driver {
                         return;
                     }
                 }
-                Poll::Ready(Ok(_) | Err(_)) => self.broken(),
+                Poll::Ready(Ok(_)) => self.broken(),
+                Poll::Ready(Err(error)) => {
+                    self.fault = Some(error);
+                    self.broken();
+                }
             }
         }
     }
@@ -229,6 +237,7 @@ impl Driver {
                     states.push((inner.session_states.pass(state, is_over), state));
                 }
                 Output::Connect(server) => {
+                    self.fault = None;
                     self.link =
                         Link::Opening(Box::pin(open(self.transport.clone(), server.clone())));
                     shared.trouble.note_first(|| format!("{server}: no answer"));
@@ -306,16 +315,18 @@ impl Driver {
         }
     }
 
-    fn report(&self, reason: DisconnectReason) {
+    fn report(&mut self, reason: DisconnectReason) {
         meter::disconnected(reason);
         let (server, connection) = (self.server(), self.connection);
+        let fault = self.fault.take().map(|fault| format!(": {fault}")).unwrap_or_default();
+        let told = format!("{reason}{fault}");
         if reason != DisconnectReason::ConnectFailed {
-            self.shared.trouble.note(format!("{server}: {reason}"));
+            self.shared.trouble.note(format!("{server}: {told}"));
         }
         if let DisconnectReason::Violation(violation) = reason {
             tracing::warn!(server, connection, %violation, "server put aside");
         } else {
-            tracing::info!(server, connection, %reason, "disconnected");
+            tracing::info!(server, connection, reason = %told, "disconnected");
         }
     }
 
