@@ -117,6 +117,8 @@ async fn a_local_session_outlives_its_leader() {
     let zk = client_of(ensemble.member(follower).connect_string()).await;
     let session = zk.epoch().expect("connected").session;
     ensemble.kill(leader).await;
+    // Until then the follower may answer, and let its clients go behind the answer.
+    at_most("another leader", ensemble.leader_but(&[leader])).await;
     let retry = Retry::default();
     let found = retry.run_idempotent(&zk, || zk.exists("/"));
     assert!(at_most("an answer", found).await.expect("answered").is_some());
