@@ -200,27 +200,6 @@ async fn f3_the_first_publication_survives_a_lost_answer_on_the_way() {
 }
 
 #[tokio::test]
-async fn an_old_version_goes_with_the_publication_that_takes_its_place() {
-    let world = World::start().await;
-    let zk = world.still_client().await;
-    let builder = Config::<Value>::builder(&zk, PATH).keep(2);
-    let config = in_time("configuration", builder.open()).await.expect("open");
-    let mut changes = config.changes();
-    let mut costs = Vec::new();
-    for number in 1..=6_u64 {
-        let before = world.packets_received().await;
-        config.publish(&json!({"n": number})).await.expect("published");
-        next(changes.next()).await;
-        // What was asked for before the sync is done behind it.
-        zk.sync(PATH).await.expect("synced");
-        costs.push(world.packets_received().await - before);
-        let history = config.history().await.expect("an answer");
-        assert_eq!(history, (number.max(3) - 2..=number).collect::<Vec<_>>());
-    }
-    assert_eq!(costs[3..], [costs[2] + 1; 3], "one request to remove one");
-}
-
-#[tokio::test]
 async fn what_is_not_good_is_neither_published_nor_taken_over() {
     let world = World::start().await;
     let zk = world.client().await;

@@ -334,11 +334,7 @@ impl Publisher {
             // Both together hold only while this publication is in force, so that no version goes
             // that somebody has put in force again.
             let multi = self.client.multi().check(&current, next).check(&root, Version::ANY);
-            let removal = delete_all(multi, &self.nodes(old, &ours.keys)?).commit();
-            // A request that nobody waits for is withdrawn as long as it is not under way.
-            self.client.runtime().spawn(Box::pin(async move {
-                let _ = removal.await;
-            }));
+            drop(delete_all(multi, &self.nodes(old, &ours.keys)?).commit());
         }
         Ok(is_all)
     }
@@ -402,9 +398,8 @@ impl Publisher {
             Some(ours) => drop(published.insert(number, ours)),
             None => drop(published.remove(&number)),
         }
-        // Besides this one and those to be kept, the one that goes now. Those that others have
-        // removed are not kept either.
-        while published.len() > self.kept.saturating_add(2) {
+        // Those that others have removed are not kept either.
+        while published.len() > self.kept.saturating_add(1) {
             published.pop_first();
         }
     }
