@@ -52,9 +52,13 @@ impl Moving {
         self.leave_at = None;
     }
 
-    /// The server that was found serves reads only: looks for a better one.
+    /// The server that was found serves reads only: looks for a better one, unless that is under
+    /// way.
     // ZooKeeper: ClientCnxn.SendThread.pingRwServer
     pub(crate) fn search(&mut self, now: Instant) {
+        if self.search.is_some() {
+            return;
+        }
         let ask_at = now + Duration::from_millis(PROBE_MS_MIN);
         self.search = Some(Search { ask_at, pause_ms: PROBE_MS_MIN, asked: None });
     }

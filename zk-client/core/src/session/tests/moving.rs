@@ -299,6 +299,16 @@ fn a_session_that_was_suspended_on_a_read_only_server_is_read_only_again() {
 }
 
 #[test]
+fn one_server_is_asked_at_a_time_whatever_lists_come() {
+    let mut world = on_read_only();
+    world.at(PROBE_MS_MIN).timeout();
+    assert_eq!(hosts(&world.drain()).len(), 1);
+    world.handle(Input::Servers(list(&["a", "b", "c"])));
+    world.at(3 * PROBE_MS_MIN).timeout();
+    assert_eq!(hosts(&world.drain()), Vec::<String>::new());
+}
+
+#[test]
 fn the_search_ends_with_its_connection() {
     let mut world = on_read_only();
     world.at(PROBE_MS_MIN).timeout();
