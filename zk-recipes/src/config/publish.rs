@@ -310,9 +310,9 @@ impl Publisher {
         }
     }
 
-    /// Asks for the removal of old versions of ours right behind the publication of another, so
-    /// that nobody waits for it. Tells whether nothing else has to go. What cannot be removed like
-    /// that is removed by the next publication.
+    /// Asks for the removal of old versions of ours right behind the publication of another. Tells
+    /// whether nothing else has to go. A request that nobody waits for is withdrawn where it is not
+    /// under way yet; what is not removed like that is removed by a publication later.
     fn prune_behind(
         &self,
         number: u64,
